@@ -1,0 +1,1 @@
+//! The durable buffer: journal (truth) and index (rebuildable).

@@ -1,0 +1,1 @@
+//! TOML file to one validated, frozen value.

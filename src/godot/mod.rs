@@ -1,0 +1,1 @@
+//! The Godot link: Variant codec, frames, sessions.

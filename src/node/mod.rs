@@ -1,0 +1,1 @@
+//! The Erlang node: names, pids, mailboxes, monitors, links, calls.

@@ -1,0 +1,1 @@
+//! Starts, watches, restarts and adopts game servers.

@@ -1,0 +1,1 @@
+//! One struct per fact that emits both log and metric.

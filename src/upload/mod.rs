@@ -1,0 +1,1 @@
+//! Cursor to batches to sink to acknowledgement.
