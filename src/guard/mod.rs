@@ -31,6 +31,7 @@ mod peer;
 pub mod proc;
 pub mod protocol;
 mod run;
+mod server;
 mod spawn;
 mod stub;
 pub mod tree;
