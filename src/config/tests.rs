@@ -1,0 +1,1 @@
+//! Every message names the thing and the remedy.
