@@ -19,6 +19,8 @@ const FRAME_BYTES_MAX: u64 = 1 << 30;
 
 /// What the checks of all sections share.
 pub(super) struct Context<'a> {
+    /// The file, absolute.
+    pub file: PathBuf,
     /// Directory of the file, absolute.
     pub base: PathBuf,
     /// Working directory.
@@ -29,7 +31,27 @@ pub(super) struct Context<'a> {
     pub warnings: Vec<String>,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    /// What this process knows about where it runs.
+    pub fn new(file: &Path, overrides: &'a Overrides) -> Result<Self, Fault> {
+        let here = std::env::current_dir().map_err(|error| {
+            Fault::outside(format!(
+                "the working directory is unknown ({error}); change to one that exists"
+            ))
+        })?;
+        let file = here.join(file);
+        Ok(Self {
+            base: file.parent().unwrap_or(Path::new("/")).to_owned(),
+            file,
+            here,
+            home: std::env::var_os("HOME")
+                .filter(|home| !home.is_empty())
+                .map(PathBuf::from),
+            overrides,
+            warnings: Vec::new(),
+        })
+    }
+
     /// The path of an override, of the file, or the default, made absolute.
     pub fn path(
         &self,
@@ -54,29 +76,14 @@ impl Context<'_> {
 }
 
 /// Checks everything and freezes it.
-pub(super) fn build(raw: RawConfig, file: &Path, overrides: &Overrides) -> Result<Config, Fault> {
-    let here = std::env::current_dir().map_err(|error| {
-        Fault::outside(format!(
-            "the working directory is unknown ({error}); change to one that exists"
-        ))
-    })?;
-    let file = here.join(file);
-    let mut context = Context {
-        base: file.parent().unwrap_or(Path::new("/")).to_owned(),
-        here,
-        home: std::env::var_os("HOME")
-            .filter(|home| !home.is_empty())
-            .map(PathBuf::from),
-        overrides,
-        warnings: Vec::new(),
-    };
+pub(super) fn build(raw: RawConfig, context: &mut Context<'_>) -> Result<Config, Fault> {
     let sinks = sinks::build(raw.sink)?;
-    let node = node::build(raw.node, &sinks, &mut context)?;
-    let run = run(raw.run, &context)?;
-    let session = session(raw.session, &run, &context)?;
-    let buffer = buffer::build(raw.buffer, raw.stream, &context)?;
-    let servers = servers::build(raw.server, &mut context)?;
-    let log = log(raw.log, &context)?;
+    let node = node::build(raw.node, &sinks, context)?;
+    let run = run(raw.run, context)?;
+    let session = session(raw.session, &run, context)?;
+    let buffer = buffer::build(raw.buffer, raw.stream, context)?;
+    let servers = servers::build(raw.server, context)?;
+    let log = log(raw.log, context)?;
     if buffer.dir == run.dir {
         return Err(Fault::outside(format!(
             "[buffer] dir and [run] dir are both {}; give each its own directory",
@@ -93,7 +100,7 @@ pub(super) fn build(raw: RawConfig, file: &Path, overrides: &Overrides) -> Resul
         ));
     }
     Ok(Config {
-        file,
+        file: context.file.clone(),
         node,
         buffer,
         run,
@@ -101,11 +108,11 @@ pub(super) fn build(raw: RawConfig, file: &Path, overrides: &Overrides) -> Resul
         servers,
         sinks: sinks.list,
         log,
-        warnings: context.warnings,
+        warnings: std::mem::take(&mut context.warnings),
     })
 }
 
-fn run(raw: RawRun, context: &Context<'_>) -> Result<RunConfig, Fault> {
+pub(super) fn run(raw: RawRun, context: &Context<'_>) -> Result<RunConfig, Fault> {
     let dir = context.path(context.overrides.run_dir.as_ref(), raw.dir, "var/run")?;
     Ok(RunConfig { dir })
 }

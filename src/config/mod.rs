@@ -38,6 +38,9 @@ pub use model::{
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
+/// The file that is read where none is named.
+pub const DEFAULT_FILE: &str = "sidekick.toml";
+
 /// What command line and environment say; each `Some` wins over the file. Paths are as typed.
 #[derive(Clone, Default)]
 pub struct Overrides {
@@ -74,21 +77,33 @@ impl Config {
     /// # Errors
     /// One [`ConfigError`], the first that is found.
     pub fn parse(text: &str, file: &Path, overrides: &Overrides) -> Result<Self, ConfigError> {
-        let invalid = |span: std::ops::Range<usize>, message| ConfigError::Invalid {
-            file: file.to_owned(),
-            place: Place::at(text, span.start),
-            message,
+        Self::read(text, file, overrides, build::build)
+    }
+
+    /// Deserializes and hands over; faults get their place.
+    fn read<T>(
+        text: &str,
+        file: &Path,
+        overrides: &Overrides,
+        build: impl FnOnce(raw::RawConfig, &mut build::Context<'_>) -> Result<T, error::Fault>,
+    ) -> Result<T, ConfigError> {
+        let place = |fault: error::Fault| match fault.span {
+            Some(span) => ConfigError::Invalid {
+                file: file.to_owned(),
+                place: Place::at(text, span.start),
+                message: fault.message,
+            },
+            None => ConfigError::Outside(fault.message),
         };
         let raw: raw::RawConfig = toml::from_str(text).map_err(|error| {
-            invalid(
+            place(error::Fault::at(
                 error.span().unwrap_or(0..0),
                 error::explain(error.message()),
-            )
+            ))
         })?;
-        build::build(raw, file, overrides).map_err(|fault| match fault.span {
-            Some(span) => invalid(span, fault.message),
-            None => ConfigError::Outside(fault.message),
-        })
+        build::Context::new(file, overrides)
+            .and_then(|mut context| build(raw, &mut context))
+            .map_err(place)
     }
 
     /// Checks what the configuration names on this machine: programs, working directories, projects.
@@ -108,8 +123,11 @@ impl Config {
             run: &'a RunConfig,
             session: &'a SessionConfig,
             log: &'a LogConfig,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
             stream: &'a [StreamRule],
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
             server: &'a [ServerConfig],
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
             sink: &'a [SinkConfig],
         }
         toml::to_string(&Effective {
@@ -124,6 +142,18 @@ impl Config {
         })
         .expect("every field has a TOML form")
     }
+}
+
+/// The runtime directory that a file names. The rest is not checked, so that `ctl` needs no cookie.
+///
+/// # Errors
+/// Where the file cannot be read or is not of the known form.
+pub fn run_dir(file: &Path) -> Result<PathBuf, ConfigError> {
+    let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+    Config::read(&text, file, &Overrides::default(), |raw, context| {
+        build::run(raw.run, context)
+    })
+    .map(|run| run.dir)
 }
 
 fn unreadable(file: &Path, error: &std::io::Error) -> ConfigError {

@@ -216,6 +216,7 @@ pub struct SessionConfig {
     /// TCP address for engines without Unix sockets.
     pub tcp: Option<SocketAddr>,
     /// Longest frame a game may send.
+    #[serde(serialize_with = "size_text")]
     pub max_frame_bytes: u32,
 }
 
@@ -230,6 +231,7 @@ pub struct ServerConfig {
     /// Working directory, by default that of the file.
     pub directory: PathBuf,
     /// Environment added to sidekick's own.
+    #[serde(skip_serializing_if = "Environment::is_empty")]
     pub env: Environment,
     /// When it is started again.
     pub restart: Restart,
@@ -264,6 +266,10 @@ impl Environment {
     /// Wraps variables.
     pub fn new(variables: BTreeMap<String, String>) -> Self {
         Self(variables)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The variables themselves, for the process they belong to.

@@ -187,8 +187,11 @@ pub(super) fn show_duration(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
-pub(super) fn size_text<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&show_size(*bytes))
+pub(super) fn size_text<T: Copy + Into<u64>, S: Serializer>(
+    bytes: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&show_size((*bytes).into()))
 }
 
 pub(super) fn opt_size_text<S: Serializer>(
