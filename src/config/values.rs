@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn paths_resolve_from_home_and_base() {
-        let (base, home) = (Path::new("/etc/sidekick"), Some(Path::new("/home/me")));
+        let (base, home) = (Path::new("/etc/sidekick"), Some(Path::new("/users/me")));
         let resolved =
             |path: &str| resolve(Path::new(path), base, home).map(|p| p.display().to_string());
         assert_eq!(
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(resolved("/srv/x"), Ok("/srv/x".to_owned()));
         assert_eq!(
             resolved("~/.erlang.cookie"),
-            Ok("/home/me/.erlang.cookie".to_owned())
+            Ok("/users/me/.erlang.cookie".to_owned())
         );
         assert!(resolved("~other/x").is_err_and(|e| e.contains("full path")));
         assert!(resolved("").is_err());

@@ -82,9 +82,7 @@ impl Connection {
                 )
                 .await
                 .map_err(|error| match error {
-                    erl_rpc::CallError::ErrorResponse { reason } => {
-                        CtlError::Answer(reason.to_string())
-                    }
+                    erl_rpc::CallError::ErrorResponse { reason } => term::exception(&reason),
                     error => CtlError::Lost(error.to_string()),
                 })
         };

@@ -48,6 +48,22 @@ pub(super) fn reply(term: &Term) -> Result<Value, CtlError> {
     Err(CtlError::Answer(term.to_string()))
 }
 
+/// What `erpc` gives for a call that ended without a value: `{Ref, error, undef, Stack}` where the function is
+/// not there.
+pub(super) fn exception(reason: &Term) -> CtlError {
+    if let Term::Tuple(tuple) = reason {
+        if let [_, Term::Atom(_), Term::Atom(undef), ..] = tuple.elements.as_slice() {
+            if undef.name == "undef" {
+                return CtlError::Refused {
+                    code: "unknown_request".to_owned(),
+                    facts: Object::new(),
+                };
+            }
+        }
+    }
+    CtlError::Answer(reason.to_string())
+}
+
 fn refused(reason: &Term) -> CtlError {
     let (code, facts) = match reason {
         Term::Atom(code) => (code.name.clone(), Object::new()),
@@ -150,6 +166,22 @@ mod tests {
         };
         assert_eq!((code.as_str(), &facts["bytes"]), ("full", &j!(1_u64 << 40)));
         assert!(matches!(reply(&atom("what")), Err(CtlError::Answer(_))));
+    }
+
+    #[test]
+    fn a_missing_function_is_an_unknown_request() {
+        let undef = tuple(vec![
+            number(1),
+            atom("error"),
+            atom("undef"),
+            Term::from(List::nil()),
+        ]);
+        assert!(
+            exception(&undef)
+                .to_string()
+                .contains("ctl of the same version")
+        );
+        assert!(matches!(exception(&atom("x")), CtlError::Answer(_)));
     }
 
     #[test]

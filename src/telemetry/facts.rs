@@ -35,7 +35,7 @@ macro_rules! fact {
 
 fact! {
     /// sidekick is up: every part runs.
-    Ready: info, "sidekick is ready", "sidekick_starts_total",
+    Ready: info, "sidekick runs", "sidekick_starts_total",
     labels { /** Own node name. */ node },
     texts { /** Version of the binary. */ version, /** Identity of the buffer. */ origin },
     numbers { /** Counts the starts on this buffer. */ incarnation, /** Configured servers. */ servers }
