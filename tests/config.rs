@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/sidekick.rs"]
 mod support;
 
 use sidekick::config::{Config, Overrides};
 use std::path::Path;
-use support::sidekick::binary;
+use support::binary;
 
 fn sidekick(command: &str, text: &str) -> (Option<i32>, String, String) {
     let dir = tempfile::tempdir().unwrap();

@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/sidekick.rs"]
 mod support;
 
-use support::sidekick::{Sidekick, binary};
+use support::{Sidekick, binary};
 
 const SERVER: &str = r#"
 [[server]]

@@ -3,11 +3,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod support;
+#[path = "support/source.rs"]
+mod source;
 
+use source::Source;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use support::source::{self, Source};
 
 /// Rooms that every room may import.
 const COMMON: [&str; 5] = ["types", "ports", "config", "telemetry", "shutdown"];

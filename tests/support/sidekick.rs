@@ -1,5 +1,7 @@
 //! A real sidekick in its own directory, ended with the test.
 
+#![allow(dead_code, clippy::unwrap_used)]
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -1,5 +1,7 @@
 //! Source files of the tree, read once, for the rules of `tidy`.
 
+#![allow(dead_code, clippy::unwrap_used)]
+
 use std::path::Path;
 
 /// Directories that hold nothing of ours.
