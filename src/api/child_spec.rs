@@ -196,3 +196,76 @@ pub fn to_term(spec: &ServerSpec) -> Term {
 fn id_atom(id: &ServerId) -> Term {
     Term::atom(id.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(options: Term) -> Term {
+        let start = vec![
+            Term::atom("godot"),
+            Term::atom("start_link"),
+            Term::list(vec![options]),
+        ];
+        Term::map([
+            ("id", Term::atom("arena")),
+            ("start", Term::tuple(start)),
+            ("restart", Term::atom("transient")),
+            ("shutdown", Term::int(2500)),
+        ])
+    }
+
+    fn command() -> Term {
+        Term::list(vec![Term::text("godot"), Term::text("--headless")])
+    }
+
+    #[test]
+    fn the_map_form_is_read_and_given_back() {
+        let read = from_term(&spec(Term::map([
+            ("command", command()),
+            ("max_restarts", Term::int(9)),
+        ])))
+        .expect("valid");
+        assert_eq!(read.command, ["godot", "--headless"]);
+        assert_eq!((read.restart, read.max_restarts), (Restart::Transient, 9));
+        assert_eq!(read.stop_timeout, Duration::from_millis(2500));
+        assert_eq!(from_term(&to_term(&read)), Ok(read));
+    }
+
+    #[test]
+    fn the_tuple_form_is_read() {
+        let Term::Map(pairs) = spec(Term::map([("command", command())])) else {
+            panic!("a map")
+        };
+        let mut elements: Vec<Term> = pairs.into_iter().map(|(_, value)| value).collect();
+        elements.extend([Term::atom("worker"), Term::list(vec![Term::atom("godot")])]);
+        assert_eq!(
+            from_term(&Term::tuple(elements))
+                .expect("valid")
+                .id
+                .as_str(),
+            "arena"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let wrong = |options| from_term(&spec(options)).expect_err("invalid").to_string();
+        assert!(wrong(Term::map([])).contains("command"));
+        assert!(
+            wrong(Term::map([
+                ("command", command()),
+                ("colour", Term::int(1))
+            ]))
+            .contains("colour")
+        );
+        assert!(
+            wrong(Term::map([
+                ("command", command()),
+                ("max_restarts", Term::int(1_i64 << 40))
+            ]))
+            .contains("too large")
+        );
+        assert!(from_term(&Term::int(1)).is_err());
+    }
+}

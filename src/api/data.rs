@@ -119,8 +119,9 @@ fn check_for_game(parts: &Parts, scope: &Scope, term: &Term) -> Result<(), ApiEr
     if !game {
         return Ok(());
     }
-    godot::check_term(term).map_err(|path| {
-        ApiError::refused("unsupported_term", vec![("path", Term::text(&path))], "")
+    godot::term_to_variant(term).map(|_| ()).map_err(|error| {
+        let path = Term::text(&error.path.to_string());
+        ApiError::refused("unsupported_term", vec![("path", path)], "")
     })
 }
 

@@ -218,9 +218,10 @@ fn message(parts: &Arc<Parts>, id: &ServerId, calls: &Arc<Semaphore>, term: Term
 fn script_error(error: &ScriptError) -> Term {
     match error {
         ScriptError::NotConnected => Term::error("not_connected", Term::map([])),
-        ScriptError::Unsupported { path } => {
-            Term::error("unsupported_term", Term::map([("path", Term::text(path))]))
-        }
+        ScriptError::Unsupported { path, .. } => Term::error(
+            "unsupported_term",
+            Term::map([("path", Term::text(&path.to_string()))]),
+        ),
         ScriptError::Timeout => Term::error("timeout", Term::map([])),
         other => Term::error(
             "failed",

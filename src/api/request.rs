@@ -335,3 +335,125 @@ fn text(term: &Term) -> Option<Bytes> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(elements: Vec<Term>) -> Result<Request, ApiError> {
+        Request::from_term(Term::tuple(elements))
+    }
+
+    #[test]
+    fn atoms_and_tuples_are_requests() {
+        assert_eq!(Request::from_term(Term::atom("info")), Ok(Request::Info));
+        let lobby = ServerId::new("lobby").expect("valid");
+        for id in [Term::atom("lobby"), Term::text("lobby")] {
+            assert_eq!(
+                call(vec![Term::atom("server"), id]),
+                Ok(Request::Server(lobby.clone()))
+            );
+        }
+    }
+
+    #[test]
+    fn unknown_requests_are_named() {
+        let error = call(vec![Term::atom("explode"), Term::int(1)]).expect_err("unknown");
+        assert_eq!(error, ApiError::UnknownRequest("explode/1".into()));
+        assert!(Request::from_term(Term::int(7)).is_err());
+        assert!(Request::from_term(Term::tuple(vec![])).is_err());
+    }
+
+    #[test]
+    fn arguments_that_do_not_fit_are_named() {
+        let bad = |elements| match call(elements) {
+            Err(ApiError::BadArgument { argument, .. }) => argument,
+            other => panic!("expected a bad argument, got {other:?}"),
+        };
+        assert_eq!(
+            bad(vec![
+                Term::atom("append"),
+                Term::text("s"),
+                Term::list(vec![])
+            ]),
+            "records"
+        );
+        assert_eq!(
+            bad(vec![
+                Term::atom("append"),
+                Term::text(""),
+                Term::list(vec![Term::int(1)])
+            ]),
+            "stream"
+        );
+        assert_eq!(
+            bad(vec![
+                Term::atom("read"),
+                Term::text("s"),
+                Term::int(-1),
+                Term::int(1)
+            ]),
+            "from_seq"
+        );
+        assert_eq!(
+            bad(vec![
+                Term::atom("subscribe"),
+                Term::atom("me"),
+                Term::list(vec![])
+            ]),
+            "pid"
+        );
+        let options = Term::map([("producer", Term::text("p")), ("batch", Term::int(0))]);
+        assert_eq!(
+            bad(vec![
+                Term::atom("append"),
+                Term::text("s"),
+                Term::list(vec![Term::int(1)]),
+                options
+            ]),
+            "options"
+        );
+    }
+
+    #[test]
+    fn an_id_that_no_server_can_have_is_not_found() {
+        let error = call(vec![Term::atom("server"), Term::text("No Such")]).expect_err("bad id");
+        assert!(
+            matches!(error, ApiError::NotFound { what: "server", .. }),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn limits_are_clamped() {
+        let request = call(vec![
+            Term::atom("read"),
+            Term::text("s"),
+            Term::int(1),
+            Term::int(1_000_000),
+        ]);
+        assert!(
+            matches!(
+                request,
+                Ok(Request::Read {
+                    limit: MAX_LIMIT,
+                    ..
+                })
+            ),
+            "{request:?}"
+        );
+        let options = Term::map([("limit", Term::int(0)), ("after", Term::nil())]);
+        let request = call(vec![Term::atom("logs"), Term::text("lobby"), options]);
+        assert!(
+            matches!(
+                request,
+                Ok(Request::Logs {
+                    limit: 1,
+                    after: None,
+                    ..
+                })
+            ),
+            "{request:?}"
+        );
+    }
+}
