@@ -1,8 +1,8 @@
 //! Connecting: to peers, by peers, and by both at once.
 
+use crate::dist::NodeName;
 use crate::dist::epmd::client;
 use crate::dist::handshake::{self, HandshakeError, Identity, Verdict};
-use crate::dist::NodeName;
 use crate::etf::Atom;
 use crate::node::connection::{Connection, Direction};
 use crate::node::{Node, PeerEvent};
