@@ -1,0 +1,1 @@
+//! Duplicate keys of maps.
