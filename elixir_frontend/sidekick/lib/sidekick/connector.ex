@@ -25,7 +25,7 @@ defmodule Sidekick.Connector do
   @impl GenServer
   def init(nodes) do
     if Node.alive?() do
-      :ok = :net_kernel.monitor_nodes(true, node_type: :all, nodedown_reason: true)
+      :ok = :net_kernel.monitor_nodes(true, [:nodedown_reason, node_type: :all])
     else
       Logger.warning("this node has no name, so that it reaches no sidekick: start it with --name or --sname")
     end
