@@ -16,7 +16,7 @@ defmodule Sidekick.Test.Beam do
         args: hidden ++ cookie ++ [~c"-connect_all", ~c"false"] ++ paths
       })
 
-    {:ok, _} = :peer.call(pid, :application, :ensure_all_started, [:elixir])
+    {:ok, _} = :peer.call(pid, :application, :ensure_all_started, [:logger])
     :peer.call(pid, Logger, :configure, [[level: :error]])
     os_pid = pid |> :peer.call(:os, :getpid, []) |> to_string()
     ExUnit.Callbacks.on_exit(fn -> System.cmd("kill", ["-9", os_pid], stderr_to_stdout: true) end)

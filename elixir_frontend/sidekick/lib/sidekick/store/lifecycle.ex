@@ -44,7 +44,19 @@ defmodule Sidekick.Store.Lifecycle do
       _ = Application.load(application)
       :logger.set_application_level(application, :warning)
     end
+
+    _ = :logger.add_primary_filter(:sidekick_replay, {&__MODULE__.drop_replayed/2, []})
+    :ok
   end
+
+  @doc false
+  # When Ra replays its log after a kill it answers former callers again, of this node's former life; the emulator tells
+  # an error for each.
+  def drop_replayed(%{msg: {format, [text | _]}, meta: %{error_logger: %{emulator: true}}}, _)
+      when is_list(format) and is_list(text),
+      do: if(:lists.prefix(~c"Discarding message", text), do: :stop, else: :ignore)
+
+  def drop_replayed(_event, _), do: :ignore
 
   defp own_folder(%Options{data_dir: dir, store: store}) do
     note = Path.join(dir, @note)
