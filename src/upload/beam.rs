@@ -141,9 +141,7 @@ fn sort(reply: Result<Term, CallError>) -> Sorted {
             }
         }
         Some([error, Term::Tuple(reason)]) if error.is_atom("error") => match reason.as_slice() {
-            [Term::Atom(code), details] => {
-                Sorted::Error(code.as_str().to_owned(), details.clone())
-            }
+            [Term::Atom(code), details] => Sorted::Error(code.as_str().to_owned(), details.clone()),
             _ => Sorted::Failed(odd(&reply)),
         },
         _ => Sorted::Failed(odd(&reply)),

@@ -124,7 +124,11 @@ impl Core {
             }
             Input::Scopes(scopes) => {
                 for scope in scopes {
-                    self.scopes.entry(scope).or_default().dirty.get_or_insert(now);
+                    self.scopes
+                        .entry(scope)
+                        .or_default()
+                        .dirty
+                        .get_or_insert(now);
                 }
             }
             Input::Asked(stream, extent, outcome) => {
@@ -206,7 +210,11 @@ impl Core {
                 let stuck = sent && lane.watermark == Some(watermark);
                 if !self.same_store(store, actions) {
                 } else if stuck {
-                    self.failed(now, Failure::NotDone("the sink stored nothing".to_owned()), "");
+                    self.failed(
+                        now,
+                        Failure::NotDone("the sink stored nothing".to_owned()),
+                        "",
+                    );
                 } else {
                     self.succeeded();
                     self.holds(now, stream, watermark, actions);
@@ -237,14 +245,27 @@ impl Core {
         let Some(lane) = self.streams.get_mut(stream) else {
             return;
         };
-        let Extent { cursor, first, last, .. } = lane.extent;
+        let Extent {
+            cursor,
+            first,
+            last,
+            ..
+        } = lane.extent;
         if watermark > last {
             let stream = stream.clone();
-            return self.halt_with(Halt::BeyondEnd { stream, watermark, last });
+            return self.halt_with(Halt::BeyondEnd {
+                stream,
+                watermark,
+                last,
+            });
         }
         if watermark > 0 && watermark < cursor && watermark + 1 < first {
             let (from, to) = (watermark + 1, first - 1);
-            return self.halt_with(Halt::Lost { stream: stream.clone(), from, to });
+            return self.halt_with(Halt::Lost {
+                stream: stream.clone(),
+                from,
+                to,
+            });
         }
         // A store that never saw the stream gets it from where this sink began; else it goes on where the store stands.
         let held = if watermark == 0 { cursor } else { watermark };
@@ -252,8 +273,8 @@ impl Core {
         lane.watermark = Some(watermark);
         lane.next = held + 1;
         // What was there when the request began has waited long enough.
-        let waited = held < lane.last_at_begin;
-        lane.waiting = (held < last).then_some(if waited { Moment::ZERO } else { now });
+        lane.ripe = held < lane.last_at_begin;
+        lane.waiting = (held < last).then_some(now);
         if watermark > cursor {
             lane.extent.cursor = watermark;
             self.acknowledged += watermark - cursor;
@@ -358,5 +379,4 @@ impl Core {
         self.error = Some(halt.to_string());
         self.halt.get_or_insert(halt);
     }
-
 }

@@ -26,7 +26,12 @@ struct Handle {
 impl Upload {
     /// Starts one task per sink. The node keeps connected to the sinks' nodes by itself (`Node::keep_connected`), which is
     /// the caller's to ask for. They end when the shutdown hurries, with [`stop`](Self::stop), or with the last handle.
-    pub fn start(buffer: &Buffer, node: &Node, sinks: Vec<SinkOptions>, shutdown: &Shutdown) -> Self {
+    pub fn start(
+        buffer: &Buffer,
+        node: &Node,
+        sinks: Vec<SinkOptions>,
+        shutdown: &Shutdown,
+    ) -> Self {
         let stopped = CancellationToken::new();
         let handles = sinks.into_iter().map(|options| {
             let (sink, status) = Sink::new(buffer.clone(), node.clone(), options);

@@ -34,6 +34,8 @@ pub(super) struct StreamLane {
     pub(super) last_at_begin: Sequence,
     /// Since when something waits to be sent.
     pub(super) waiting: Option<Moment>,
+    /// What waits has waited long enough.
+    pub(super) ripe: bool,
     /// Most records in the next upload: halved where the sink refuses one.
     pub(super) limit: usize,
 }
@@ -47,6 +49,7 @@ impl StreamLane {
             busy: false,
             last_at_begin: 0,
             waiting: None,
+            ripe: false,
             limit,
         }
     }
@@ -77,7 +80,9 @@ impl StreamLane {
 
     /// Their payload bytes, as far as records are alike.
     pub(super) fn pending_bytes(&self) -> u64 {
-        let readable = (self.extent.last + 1).saturating_sub(self.extent.first).max(1);
+        let readable = (self.extent.last + 1)
+            .saturating_sub(self.extent.first)
+            .max(1);
         let share = u128::from(self.extent.bytes) * u128::from(self.pending().min(readable));
         (share / u128::from(readable)) as u64
     }
@@ -89,7 +94,7 @@ impl StreamLane {
         }
         let waiting = self.waiting.unwrap_or_default();
         let count = self.extent.last - self.next + 1;
-        Some(if count >= self.limit as u64 {
+        Some(if self.ripe || count >= self.limit as u64 {
             Moment::ZERO
         } else {
             waiting + age

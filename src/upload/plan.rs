@@ -39,15 +39,24 @@ impl Core {
     }
 
     fn due(&self, now: Moment) -> Vec<Due> {
-        let age = if self.draining { Duration::ZERO } else { self.options.batch_age };
+        let age = if self.draining {
+            Duration::ZERO
+        } else {
+            self.options.batch_age
+        };
         let streams = self.streams.iter().filter(|(_, lane)| {
             !lane.busy
                 && (lane.watermark.is_none() || lane.due(age).is_some_and(|moment| moment <= now))
         });
-        let age = if self.draining { Duration::ZERO } else { self.options.state_age };
-        let scopes = self.scopes.iter().filter(|(_, lane)| {
-            !lane.busy && lane.dirty.is_some_and(|moment| moment + age <= now)
-        });
+        let age = if self.draining {
+            Duration::ZERO
+        } else {
+            self.options.state_age
+        };
+        let scopes = self
+            .scopes
+            .iter()
+            .filter(|(_, lane)| !lane.busy && lane.dirty.is_some_and(|moment| moment + age <= now));
         streams
             .map(|(stream, _)| Due::Stream(stream.clone()))
             .chain(scopes.map(|(scope, _)| Due::Scope(scope.clone())))
@@ -80,18 +89,26 @@ impl Core {
 
     /// When to look again if nothing else happens.
     pub(super) fn wake_at(&self) -> Option<Moment> {
-        if self.halt.is_some() || self.target.is_none() || self.under_way >= self.options.in_flight {
+        if self.halt.is_some() || self.target.is_none() || self.under_way >= self.options.in_flight
+        {
             return None;
         }
-        let streams = self.streams.values().filter(|lane| !lane.busy).filter_map(|lane| {
-            if lane.watermark.is_none() {
-                Some(Moment::ZERO)
-            } else {
-                lane.due(self.options.batch_age)
-            }
-        });
+        let streams = self
+            .streams
+            .values()
+            .filter(|lane| !lane.busy)
+            .filter_map(|lane| {
+                if lane.watermark.is_none() {
+                    Some(Moment::ZERO)
+                } else {
+                    lane.due(self.options.batch_age)
+                }
+            });
         let scopes = self.scopes.values().filter(|lane| !lane.busy);
         let scopes = scopes.filter_map(|lane| Some(lane.dirty? + self.options.state_age));
-        streams.chain(scopes).min().map(|moment| moment.max(self.paused_until))
+        streams
+            .chain(scopes)
+            .min()
+            .map(|moment| moment.max(self.paused_until))
     }
 }

@@ -79,7 +79,7 @@ impl Sink {
         mut commands: mpsc::Receiver<Command>,
         stopped: CancellationToken,
     ) {
-        match self.recall().await {
+        match recall(&self.requests).await {
             Ok(store) => {
                 let options = self.requests.options.clone();
                 self.core = Core::new(options, store, rand::random());
@@ -189,7 +189,7 @@ impl Sink {
                 }
                 // Before any advance that follows: else a changed store could go unnoticed.
                 Action::Remember(store) => {
-                    if let Err(reason) = self.remember(&store).await {
+                    if let Err(reason) = remember(&requests, &store).await {
                         self.core.halt_with(super::Halt::Buffer(reason));
                         return;
                     }
@@ -216,7 +216,11 @@ impl Sink {
     async fn peer(&mut self, name: &NodeName, up: bool) {
         let nodes = &self.requests.options.nodes;
         if let Some(index) = nodes.iter().position(|node| node == name) {
-            let input = if up { Input::Up(index) } else { Input::Down(index) };
+            let input = if up {
+                Input::Up(index)
+            } else {
+                Input::Down(index)
+            };
             self.take(input).await;
         }
     }
@@ -246,22 +250,6 @@ impl Sink {
             let actions = self.core.handle(self.now(), Input::DrainOver);
             self.act(actions).await;
         }
-    }
-
-    async fn recall(&self) -> Result<Option<StoreId>, String> {
-        let (scope, key) = memory(&self.requests.options.name);
-        let held = self.requests.buffer.get_state(&scope, &key).await;
-        let held = held.map_err(|error| error.to_string())?;
-        let store = held.and_then(|payload| etf::decode(payload).ok());
-        Ok(store.and_then(|term| term.as_binary().cloned()))
-    }
-
-    async fn remember(&self, store: &StoreId) -> Result<(), String> {
-        let (scope, key) = memory(&self.requests.options.name);
-        let payload = etf::encode(&Term::binary(store.clone()));
-        let change = vec![Change::Put(key, payload)];
-        let revision = self.requests.buffer.change(&scope, change).await;
-        revision.map(|_| ()).map_err(|error| error.to_string())
     }
 
     /// Publishes the status, and logs it where the state changed.
@@ -319,6 +307,23 @@ fn status_of(core: &Core, options: &SinkOptions) -> SinkStatus {
         failures: core.failures(),
         error: core.error().map(str::to_owned),
     }
+}
+
+/// The store that this sink's records went to so far.
+async fn recall(requests: &Requests) -> Result<Option<StoreId>, String> {
+    let (scope, key) = memory(&requests.options.name);
+    let held = requests.buffer.get_state(&scope, &key).await;
+    let held = held.map_err(|error| error.to_string())?;
+    let store = held.and_then(|payload| etf::decode(payload).ok());
+    Ok(store.and_then(|term| term.as_binary().cloned()))
+}
+
+async fn remember(requests: &Requests, store: &StoreId) -> Result<(), String> {
+    let (scope, key) = memory(&requests.options.name);
+    let payload = etf::encode(&Term::binary(store.clone()));
+    let change = vec![Change::Put(key, payload)];
+    let revision = requests.buffer.change(&scope, change).await;
+    revision.map(|_| ()).map_err(|error| error.to_string())
 }
 
 fn memory(sink: &SinkName) -> (Scope, Key) {

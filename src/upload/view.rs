@@ -3,7 +3,7 @@
 use super::core::Core;
 use super::lane::StreamLane;
 use super::outcome::StoreId;
-use super::status::{Halt, SinkState};
+use super::status::SinkState;
 use crate::types::{Sequence, StreamName};
 
 impl Core {
@@ -51,11 +51,6 @@ impl Core {
         self.error.as_deref()
     }
 
-    /// Whether it stopped for good.
-    pub(super) fn halted(&self) -> Option<&Halt> {
-        self.halt.as_ref()
-    }
-
     /// Failures in a row.
     pub(super) fn failures(&self) -> u32 {
         self.backoff.failures()
@@ -70,7 +65,6 @@ impl Core {
     pub(super) fn lag_records(&self) -> u64 {
         self.streams.values().map(StreamLane::pending).sum()
     }
-}
 
     /// Their payload bytes, roughly.
     pub(super) fn lag_bytes(&self) -> u64 {
