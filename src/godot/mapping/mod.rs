@@ -13,6 +13,9 @@ mod tagged;
 mod to_term;
 mod to_variant;
 
+#[cfg(test)]
+mod tests;
+
 pub use to_term::{message_to_term, variant_to_term};
 pub use to_variant::term_to_variant;
 

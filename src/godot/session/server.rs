@@ -155,9 +155,9 @@ impl Sessions {
     ///
     /// # Errors
     /// See [`ScriptError`].
-    pub fn deliver(&self, server: &ServerId, message: &Term) -> Result<(), ScriptError> {
+    pub fn deliver(&self, server: &ServerId, message: Term) -> Result<(), ScriptError> {
         let live = self.live(server)?;
-        live.push(messages::message(term_to_variant(message)?))
+        live.push(messages::message(term_to_variant(&message)?))
     }
 
     /// What is known of a server's session; `None` where it has none.
