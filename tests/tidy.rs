@@ -254,12 +254,14 @@ fn nothing_of_one_machine_is_committed() {
     report(&complaints);
 }
 
-/// Whether the text occurs where a path could begin.
+/// Whether a path of some machine begins there: Godot's node paths go on with a capital letter, and what goes on
+/// with a variable is no fixed place.
 fn begins_a_path(line: &str, path: &str) -> bool {
     line.match_indices(path).any(|(at, _)| {
-        !line[..at].ends_with(|c: char| {
-            c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '~' | '}' | '*' | '$')
-        })
+        let (before, after) = (&line[..at], &line[at + path.len()..]);
+        let within = |c: char| c.is_alphanumeric() || "/._-~}*$".contains(c);
+        !before.ends_with(within)
+            && after.starts_with(|c: char| c.is_ascii_lowercase() || c == '.' || c == '_')
     })
 }
 

@@ -9,10 +9,10 @@ use std::ops::Range;
 use std::time::Duration;
 use toml::Spanned;
 
-/// One Khepri node holds one upload, and Khepri keeps everything in memory.
-const RECORDS_MAX: u32 = 256;
+/// One upload is one message, held in memory on both sides.
+const RECORDS: std::ops::RangeInclusive<u32> = 1..=10_000;
 /// As above.
-const BYTES_MAX: u64 = 256 << 10;
+const BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=8 << 20;
 
 /// The sinks, and where in the file their nodes stand.
 pub(super) struct Sinks {
@@ -98,24 +98,19 @@ fn limits(raw: RawLimits) -> Result<SinkLimits, Fault> {
     if let Some(records) = raw
         .records
         .as_ref()
-        .filter(|r| !(1..=RECORDS_MAX).contains(r.get_ref()))
+        .filter(|r| !RECORDS.contains(r.get_ref()))
     {
         return Err(Fault::at(
             records.span(),
-            format!(
-                "`records` must be from 1 to {RECORDS_MAX}: one upload becomes one Khepri node"
-            ),
+            "`records` must be from 1 to 10000",
         ));
     }
     if let Some(bytes) = raw
         .bytes
         .as_ref()
-        .filter(|b| !(1024..=BYTES_MAX).contains(&b.get_ref().0))
+        .filter(|b| !BYTES.contains(&b.get_ref().0))
     {
-        return Err(Fault::at(
-            bytes.span(),
-            "`bytes` must be from 1KiB to 256KiB: one upload becomes one Khepri node",
-        ));
+        return Err(Fault::at(bytes.span(), "`bytes` must be from 1KiB to 8MiB"));
     }
     let bounds = Duration::from_millis(100)..=Duration::from_secs(600);
     if let Some(timeout) = raw
@@ -129,10 +124,10 @@ fn limits(raw: RawLimits) -> Result<SinkLimits, Fault> {
         ));
     }
     Ok(SinkLimits {
-        records: raw.records.map_or(RECORDS_MAX, Spanned::into_inner),
-        bytes: raw.bytes.map_or(BYTES_MAX, |bytes| bytes.into_inner().0),
+        records: raw.records.map_or(1000, Spanned::into_inner),
+        bytes: raw.bytes.map_or(1 << 20, |bytes| bytes.into_inner().0),
         timeout: raw
             .timeout
-            .map_or(Duration::from_secs(5), |timeout| timeout.into_inner().0),
+            .map_or(Duration::from_secs(10), |timeout| timeout.into_inner().0),
     })
 }
