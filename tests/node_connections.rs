@@ -147,7 +147,8 @@ async fn a_peer_without_a_name_is_given_one() {
     let name = unique("sidekick");
     let node = echo::node(&name, COOKIE, epmd.port).await;
     let _echo = echo::echo(&node, "lobby");
-    let mut beam = Beam::start_with("undefined@127.0.0.1", epmd.port, &["-setcookie", COOKIE]).await;
+    let mut beam =
+        Beam::start_with("undefined@127.0.0.1", epmd.port, &["-setcookie", COOKIE]).await;
     assert_eq!(
         beam.show(&format!("net_kernel:connect_node('{name}')."))
             .await,
