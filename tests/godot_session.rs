@@ -239,6 +239,8 @@ async fn a_game_outlives_the_session_server_and_loses_nothing() {
     let acked = lines(&stage, "acked");
     let batches: Vec<u64> = acked.iter().map(|line| line.number("batch")).collect();
     assert_eq!(batches, (1..=acked.len() as u64).collect::<Vec<_>>());
+    let said = godot::output(stage.dir.path());
+    assert!(!said.contains("ERROR"), "{said}");
     assert_whole(&stage).await;
 }
 
