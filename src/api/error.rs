@@ -47,22 +47,38 @@ impl ApiError {
 
     /// A server that the configuration does not hold.
     pub fn no_server(id: &crate::types::ServerId) -> Self {
-        Self::NotFound { what: "server", name: id.to_string(), detail: String::new() }
+        Self::NotFound {
+            what: "server",
+            name: id.to_string(),
+            detail: String::new(),
+        }
     }
 
     /// A refusal with a code, facts and a text.
-    pub fn refused(code: &'static str, facts: Vec<(&'static str, Term)>, detail: impl Into<String>) -> Self {
-        Self::Refused { code, facts, detail: detail.into() }
+    pub fn refused(
+        code: &'static str,
+        facts: Vec<(&'static str, Term)>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self::Refused {
+            code,
+            facts,
+            detail: detail.into(),
+        }
     }
 
     /// The term `{:error, {code, map}}`.
     pub fn to_term(&self) -> Term {
-        let text = |s: &str| Term::binary(s.as_bytes().to_vec());
+        let text = Term::text;
         let (code, facts) = match self {
             Self::UnknownRequest(request) => ("unknown_request", vec![("request", text(request))]),
-            Self::BadArgument { argument, expected } => {
-                ("bad_argument", vec![("argument", Term::atom(argument)), ("expected", text(expected))])
-            }
+            Self::BadArgument { argument, expected } => (
+                "bad_argument",
+                vec![
+                    ("argument", Term::atom(argument)),
+                    ("expected", text(expected)),
+                ],
+            ),
             Self::NotFound { what, name, detail } => {
                 let mut facts = vec![("what", Term::atom(what)), ("name", text(name))];
                 if !detail.is_empty() {
@@ -70,7 +86,11 @@ impl ApiError {
                 }
                 ("not_found", facts)
             }
-            Self::Refused { code, facts, detail } => {
+            Self::Refused {
+                code,
+                facts,
+                detail,
+            } => {
                 let mut facts = facts.clone();
                 if !detail.is_empty() {
                     facts.push(("detail", text(detail)));
@@ -78,7 +98,6 @@ impl ApiError {
                 (*code, facts)
             }
         };
-        let facts = facts.into_iter().map(|(key, value)| (Term::atom(key), value)).collect();
-        Term::tuple(vec![Term::atom("error"), Term::tuple(vec![Term::atom(code), Term::map(facts)])])
+        Term::error(code, Term::map(facts))
     }
 }

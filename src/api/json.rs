@@ -7,16 +7,27 @@ use serde_json::Value;
 /// of any other form (data, not a field name) becomes a binary.
 pub fn to_term(value: &Value) -> Term {
     match value {
-        Value::Null => Term::atom("nil"),
-        Value::Bool(b) => Term::atom(if *b { "true" } else { "false" }),
-        Value::Number(n) => n.as_i64().map_or_else(|| Term::Float(n.as_f64().unwrap_or(0.0)), Term::int),
+        Value::Null => Term::nil(),
+        Value::Bool(b) => Term::bool(*b),
+        Value::Number(n) => n
+            .as_i64()
+            .map_or_else(|| Term::Float(n.as_f64().unwrap_or(0.0)), Term::Int),
         Value::String(s) => Term::binary(s.clone().into_bytes()),
-        Value::Array(items) => Term::list(items.iter().map(to_term).collect()),
-        Value::Object(fields) => Term::map(fields.iter().map(|(k, v)| (key(k), to_term(v))).collect()),
+        Value::Array(items) => Term::List(items.iter().map(to_term).collect()),
+        Value::Object(fields) => {
+            Term::Map(fields.iter().map(|(k, v)| (key(k), to_term(v))).collect())
+        }
     }
 }
 
 fn key(name: &str) -> Term {
-    let plain = name.len() <= 40 && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    if plain && !name.is_empty() { Term::atom(name) } else { Term::binary(name.as_bytes().to_vec()) }
+    let plain = name.len() <= 40
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    if plain && !name.is_empty() {
+        Term::atom(name)
+    } else {
+        Term::binary(name.as_bytes().to_vec())
+    }
 }

@@ -43,7 +43,7 @@ impl NodeOptions {
             listen_address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             listen_port: 0,
             ticktime: Duration::from_secs(60),
-            epmd_port: crate::dist::epmd_port_from_env(),
+            epmd_port: crate::dist::epmd::port_from_env(),
             serve_epmd: true,
             monitors: true,
             frame_bytes_max: 128 << 20,

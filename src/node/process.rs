@@ -1,6 +1,8 @@
 //! Local processes: an identity with a bounded mailbox.
 
 use crate::etf::{Pid, Term};
+use crate::node::Node;
+use tokio::sync::mpsc;
 
 /// What arrives at a process.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,9 +29,14 @@ pub enum Signal {
 }
 
 /// The receiving end of a local process. Dropping it ends the process with reason `normal`.
+///
+/// While its mailbox is full the peers that send to it are read no further, and after a few seconds
+/// messages to it are dropped: so receive briskly, and never await a call to a peer between two receives.
 #[derive(Debug)]
 pub struct Process {
-    pid: Pid,
+    pub(super) pid: Pid,
+    pub(super) mailbox: mpsc::Receiver<Signal>,
+    pub(super) node: Node,
 }
 
 impl Process {
@@ -38,8 +45,19 @@ impl Process {
         &self.pid
     }
 
-    /// The next signal; none once the process was ended. Cancel-safe.
+    /// The next signal; none once the process was ended and its mailbox is empty. Cancel-safe.
     pub async fn recv(&mut self) -> Option<Signal> {
-        todo!()
+        self.mailbox.recv().await
+    }
+
+    /// The next signal, where one is there already.
+    pub fn try_recv(&mut self) -> Option<Signal> {
+        self.mailbox.try_recv().ok()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.node.end(&self.pid, Term::atom("normal"));
     }
 }
