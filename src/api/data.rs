@@ -191,13 +191,18 @@ pub fn sinks(parts: &Parts) -> Term {
         Term::map([
             ("name", Term::Binary(sink.name.to_bytes())),
             ("kind", Term::atom(sink.kind)),
-            ("state", Term::atom(sink.state)),
+            ("state", Term::atom(sink.state.as_str())),
             (
                 "node",
                 sink.node.as_deref().map_or_else(Term::nil, Term::atom),
             ),
             ("lag_records", Term::int(sink.lag_records)),
             ("lag_bytes", Term::int(sink.lag_bytes)),
+            ("acknowledged", Term::int(sink.acknowledged)),
+            (
+                "store",
+                sink.store.as_deref().map_or_else(Term::nil, Term::text),
+            ),
             (
                 "error",
                 sink.error.as_deref().map_or_else(Term::nil, Term::text),

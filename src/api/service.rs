@@ -55,7 +55,6 @@ async fn handle(parts: &Arc<Parts>, caller: &Atom, request: Request) -> Result<T
             let lines = parts
                 .supervisor
                 .logs(&id, limit, after)
-                .await
                 .map_err(supervisor_error)?;
             Ok(Term::list(
                 lines.iter().map(reply::log_line).collect::<Vec<_>>(),

@@ -4,6 +4,7 @@ use super::AppError;
 use crate::config::{Config, Cookie, Restart, ServerConfig, SinkKind, SinkStart, WhenFull};
 use crate::node::{self, NodeName, NodeOptions};
 use crate::supervisor::{Backoff, OnExit, ServerSpec, SupervisorOptions};
+use crate::upload::SinkOptions;
 use crate::{buffer, config, godot, supervisor};
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -76,6 +77,25 @@ pub fn nodes_to_keep(config: &Config) -> Result<Vec<NodeName>, AppError> {
     names.into_iter().map(node_name).collect()
 }
 
+/// Options of each sink.
+pub fn sinks(config: &Config) -> Result<Vec<SinkOptions>, AppError> {
+    let options = config.sinks.iter().map(|sink| {
+        let SinkKind::Beam { nodes } = &sink.kind;
+        let nodes = nodes
+            .iter()
+            .map(|name| node_name(name))
+            .collect::<Result<_, _>>()?;
+        Ok(SinkOptions {
+            streams: sink.streams.clone(),
+            batch_records: sink.limits.records as usize,
+            batch_bytes: usize::try_from(sink.limits.bytes).unwrap_or(usize::MAX),
+            timeout: sink.limits.timeout,
+            ..SinkOptions::new(sink.name.clone(), nodes)
+        })
+    });
+    options.collect()
+}
+
 /// Options of the session server.
 pub fn session_options(config: &Config) -> godot::SessionOptions {
     let limits = godot::SessionLimits {
@@ -106,7 +126,7 @@ pub fn supervisor_options(config: &Config) -> Result<SupervisorOptions, AppError
 pub fn server_spec(server: &ServerConfig) -> ServerSpec {
     ServerSpec {
         directory: Some(server.directory.clone()),
-        env: server.env.clone(),
+        env: server.env.expose().clone(),
         restart: match server.restart {
             Restart::Permanent => supervisor::Restart::Permanent,
             Restart::Transient => supervisor::Restart::Transient,

@@ -101,8 +101,8 @@ async fn start(config: Arc<Config>, phases: Phases) -> Result<Running, AppError>
         phases.servers.clone(),
     )
     .await?;
-    let sinks = config.sinks.clone();
-    let upload = Upload::start(buffer.clone(), node.clone(), sinks, phases.uploads.clone());
+    let sinks = convert::sinks(&config)?;
+    let upload = Upload::start(&buffer, &node, sinks, &phases.uploads);
 
     node.keep_connected(convert::nodes_to_keep(&config)?);
     let parts = Parts::new(node, supervisor, buffer, upload, sessions, config.clone());
@@ -163,7 +163,7 @@ async fn finish(running: Running, failure: Option<String>) -> Result<(), AppErro
         },
         () = phases.servers.hurrying() => {}
     }
-    phases.uploads.signal();
+    parts.upload.stop();
     parts.buffer.close().await;
     phases.node.signal();
     tracing::info!("sidekick has ended");

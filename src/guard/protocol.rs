@@ -7,14 +7,14 @@ use std::path::PathBuf;
 /// Longest line, in bytes; holds the longest command line and environment that make sense.
 pub const LINE_MAX: usize = 2 << 20;
 
-/// What a guard does when sidekick's end closes.
+/// What becomes of a running server when sidekick's own process dies without having stopped it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnExit {
-    /// It keeps the server running for the next sidekick.
+    /// It plays on under its guard and the next sidekick adopts it.
     #[default]
     Keep,
-    /// It stops the server, with every descendant.
+    /// Its guard stops it, with every descendant.
     Stop,
 }
 

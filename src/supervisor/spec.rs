@@ -1,5 +1,6 @@
 //! What is to be run: child specs and the supervisor's own options.
 
+pub use crate::guard::protocol::OnExit;
 use crate::types::ServerId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -17,17 +18,6 @@ pub enum Restart {
     Transient,
     /// Never.
     Temporary,
-}
-
-/// What becomes of a running server when sidekick's own process dies without having stopped it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnExit {
-    /// It plays on under its guard and the next sidekick adopts it.
-    #[default]
-    Keep,
-    /// Its guard stops it, with every descendant.
-    Stop,
 }
 
 /// Pauses between restarts that follow each other closely. The first restart after a stable run has none.
@@ -49,9 +39,10 @@ impl Default for Backoff {
 }
 
 /// Everything needed to run one server.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerSpec {
     /// Its name.
+    #[serde(with = "id_as_text")]
     pub id: ServerId,
     /// Program and arguments; the program is looked up on `PATH` where it holds no `/`.
     pub command: Vec<String>,
@@ -180,5 +171,18 @@ impl SupervisorOptions {
             hang_grace: Duration::from_secs(3),
             sample_every: Duration::from_secs(5),
         }
+    }
+}
+
+mod id_as_text {
+    use crate::types::ServerId;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(id: &ServerId, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(id.as_str())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ServerId, D::Error> {
+        ServerId::new(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
