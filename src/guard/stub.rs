@@ -2,6 +2,7 @@
 
 use super::protocol::{self, LINE_MAX};
 use super::spawn::{Execute, Refused};
+use nix::sys::signal::SigSet;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -15,6 +16,8 @@ const NOT_EXECUTED: u8 = 127;
 pub fn main() -> ExitCode {
     // If the guard dies the server must not live on unwatched. Set first, checked after: so that no death is missed.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    // The guard blocks the signals it polls for, and a mask is inherited even by what is executed.
+    let _ = SigSet::empty().thread_set_mask();
     let Ok(mut socket) = take_socket() else {
         return ExitCode::from(NOT_EXECUTED);
     };
