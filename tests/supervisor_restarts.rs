@@ -350,3 +350,30 @@ async fn shutdown_stops_the_last_started_first_and_a_hurry_kills() {
         .unwrap();
     assert_eq!(supervision::marked(dir.path()), [] as [u32; 0]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_in_the_middle_of_a_crash_loop_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = ServerSpec {
+        max_restarts: 1_000_000,
+        backoff: Backoff {
+            initial: Duration::ZERO,
+            max: Duration::ZERO,
+        },
+        ..shell("lobby", "exit 1")
+    };
+    let house = House::open(dir.path(), vec![spec]).await;
+    house.status("lobby", |status| status.restarts >= 3).await;
+    tokio::time::timeout(supervision::PATIENCE, house.supervisor.shutdown())
+        .await
+        .unwrap();
+    assert_eq!(
+        house.supervisor.server(&id("lobby")).unwrap().state,
+        State::Stopped
+    );
+    assert!(matches!(
+        house.supervisor.start_child(shell("late", "exit 0")).await,
+        Err(SupervisorError::ShuttingDown)
+    ));
+    assert_eq!(supervision::marked(dir.path()), [] as [u32; 0]);
+}

@@ -53,8 +53,9 @@ impl Actor {
             self.book.note(&warning);
         }
         // The new guard holds the lock: nothing is left of the process before.
-        self.fulfil(|wish| matches!(wish, Wish::Down), &Ok(()));
+        self.down(self.attempts - 1);
         self.link = Some(launched.link);
+        self.link_attempt = self.attempts;
         let log_cursor = self.book.cursor();
         self.book.note(&match epoch {
             Some(epoch) => format!("started as process {os_pid}, epoch {epoch}"),
@@ -138,7 +139,7 @@ impl Actor {
         );
         let attempt = self.attempts;
         self.apply(Input::LaunchFailed).await;
-        self.fulfil(|wish| matches!(wish, Wish::Down), &Ok(()));
+        self.down(attempt);
         self.start_failed(attempt, message);
     }
 

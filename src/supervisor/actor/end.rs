@@ -1,6 +1,6 @@
 //! A process ends: why, what is kept of it, what follows.
 
-use super::{Actor, Command, Run, Wish};
+use super::{Actor, Command, Run};
 use crate::guard::clock::monotonic_ns;
 use crate::guard::files::{ExitRecord, WaitEnd};
 use crate::supervisor::adopt;
@@ -65,7 +65,7 @@ impl Actor {
         self.apply(Input::Ended(end.reason.clone())).await;
         // Otherwise the guard is still killing what the process left, and says when that is done.
         if self.link.is_none() {
-            self.fulfil(|wish| matches!(wish, Wish::Down), &Ok(()));
+            self.down(attempt);
         }
         let words = end.detail.clone();
         self.start_failed(

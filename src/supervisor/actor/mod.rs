@@ -85,8 +85,8 @@ struct Run {
 enum Wish {
     /// It plays, in this attempt or a later one.
     Up(u64),
-    /// Its process is gone.
-    Down,
+    /// The process of this attempt, and of all before, is gone.
+    Down(u64),
 }
 
 /// See the module.
@@ -100,6 +100,8 @@ pub struct Actor {
     bundles: Store,
     commands: mpsc::WeakSender<Command>,
     link: Option<Link>,
+    /// The attempt that made the link; 0 where it was adopted.
+    link_attempt: u64,
     launching: Option<JoinHandle<Result<Launched, String>>>,
     /// Starts decided so far.
     attempts: u64,
@@ -148,6 +150,7 @@ impl Actor {
             bundles: parts.bundles,
             commands: parts.commands,
             link: None,
+            link_attempt: 0,
             launching: None,
             attempts: 0,
             decided_ns: 0,
@@ -244,13 +247,17 @@ impl Actor {
         }
     }
 
-    async fn act(&mut self, action: Action) -> Option<Input> {
+    /// Does one thing; gives what follows at once.
+    async fn act(&mut self, action: Action) -> Vec<Input> {
         match action {
-            Action::Launch if self.context.is_closing() => return Some(Input::Stop),
+            // Nothing is started any more: as if it had been stopped during a start that then failed.
+            Action::Launch if self.context.is_closing() => {
+                return vec![Input::Stop, Input::LaunchFailed];
+            }
             Action::Launch => self.launch(),
             Action::Drain(deadline) => {
                 if !self.context.sessions.drain(&self.spec.id, deadline) {
-                    return Some(Input::CannotDrain);
+                    return vec![Input::CannotDrain];
                 }
             }
             Action::Terminate => self.signal(Signal::SIGTERM, true).await,
@@ -271,7 +278,7 @@ impl Actor {
                     .tell(&self.spec.id, EventKind::Quarantined { restarts, seconds });
             }
         }
-        None
+        Vec::new()
     }
 
     async fn signal(&mut self, signal: Signal, group: bool) {
@@ -328,7 +335,15 @@ impl Actor {
     /// Nothing of the process is left.
     fn guard_gone(&mut self) {
         self.link = None;
-        self.fulfil(|wish| matches!(wish, Wish::Down), &Ok(()));
+        self.down(self.link_attempt);
+    }
+
+    /// Nothing of that attempt and those before runs.
+    fn down(&mut self, attempt: u64) {
+        self.fulfil(
+            |wish| matches!(wish, Wish::Down(target) if *target <= attempt),
+            &Ok(()),
+        );
     }
 
     /// Answers those wishes.

@@ -100,10 +100,10 @@ impl Actor {
 
     async fn on_stop(&mut self, input: Input, reply: Reply) {
         self.overtake();
-        self.wishes.push((Wish::Down, reply));
+        self.wishes.push((Wish::Down(self.attempts), reply));
         self.apply(input).await;
         if !self.machine.state().is_up() {
-            self.fulfil(|wish| matches!(wish, Wish::Down), &Ok(()));
+            self.down(self.attempts);
         }
     }
 
@@ -112,7 +112,7 @@ impl Actor {
             let _ = reply.send(Err(SupervisorError::NotRunning(self.spec.id.clone())));
             return;
         }
-        self.wishes.push((Wish::Down, reply));
+        self.wishes.push((Wish::Down(self.attempts), reply));
         self.apply(Input::Kill).await;
     }
 }
