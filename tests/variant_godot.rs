@@ -1,4 +1,5 @@
-//! Promise: every plain value of GDScript survives the way through sidekick, byte for byte, as a real Godot sees it.
+//! Promise: every plain value of a script survives the way through sidekick, byte for byte, as a real Godot sees it.
+#![allow(clippy::unwrap_used)]
 
 #[path = "support/godot.rs"]
 mod godot;
