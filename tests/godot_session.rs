@@ -231,7 +231,7 @@ async fn a_game_outlives_the_session_server_and_loses_nothing() {
 async fn scripts_answer_calls_and_make_them() {
     let stage = Stage::open(true, SessionLimits::default()).await;
     let activation = stage.activate("secret").await;
-    let mut game = Game::start(&stage, &activation);
+    let _game = Game::start(&stage, &activation);
     until_acked(&stage, 10);
     let ask = |term: Term| {
         stage

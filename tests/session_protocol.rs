@@ -298,7 +298,7 @@ async fn restore_gives_state_and_the_tail_after_it() {
         let message = player.hear().await.unwrap();
         match message.get("type").and_then(Variant::as_str).unwrap() {
             "state" => {
-                entries.extend_from_slice(message.get("entries").unwrap().as_array().unwrap())
+                entries.extend_from_slice(message.get("entries").unwrap().as_array().unwrap());
             }
             "tail" => tail.extend_from_slice(message.get("events").unwrap().as_array().unwrap()),
             "restored" => break,

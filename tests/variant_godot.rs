@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/godot.rs"]
+#[allow(dead_code, reason = "shared with tests/godot_session.rs")]
 mod godot;
 
 use bytes::{Buf, Bytes};
