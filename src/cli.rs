@@ -57,25 +57,25 @@ struct ConfigArgs {
     /// The configuration
     #[arg(long, short, value_name = "FILE", env = "SIDEKICK_CONFIG", default_value = DEFAULT_FILE)]
     config: PathBuf,
-    /// Node name, in place of [node] name
+    /// Node name, in place of `[node] name`
     #[arg(long, value_name = "NAME@HOST", env = "SIDEKICK_NAME")]
     name: Option<String>,
-    /// In place of [node] cookie_file; the cookie itself can be given as SIDEKICK_COOKIE
+    /// In place of `[node] cookie_file`; the cookie itself can be given as `SIDEKICK_COOKIE`
     #[arg(long, value_name = "FILE", env = "SIDEKICK_COOKIE_FILE")]
     cookie_file: Option<PathBuf>,
-    /// In place of [run] dir
+    /// In place of `[run] dir`
     #[arg(long, value_name = "DIR", env = "SIDEKICK_RUN_DIR")]
     run_dir: Option<PathBuf>,
-    /// In place of [buffer] dir
+    /// In place of `[buffer] dir`
     #[arg(long, value_name = "DIR", env = "SIDEKICK_BUFFER_DIR")]
     buffer_dir: Option<PathBuf>,
-    /// In place of [log] format
+    /// In place of `[log] format`
     #[arg(long, value_name = "FORMAT", env = "SIDEKICK_LOG_FORMAT")]
     log_format: Option<Format>,
-    /// In place of [log] filter
+    /// In place of `[log] filter`
     #[arg(long, value_name = "FILTER", env = "SIDEKICK_LOG")]
     log: Option<String>,
-    /// Port of the Erlang port mapper, in place of [node.epmd] port
+    /// Port of the Erlang port mapper, in place of `[node.epmd] port`
     #[arg(long, value_name = "PORT", env = "ERL_EPMD_PORT")]
     epmd_port: Option<u16>,
 }
@@ -127,7 +127,7 @@ struct Failure {
 }
 
 impl Failure {
-    fn new(code: u8, message: impl ToString) -> Self {
+    fn new(code: u8, message: impl std::fmt::Display) -> Self {
         Self {
             code,
             message: message.to_string(),
@@ -253,37 +253,45 @@ fn inspect(dir: &std::path::Path, json: bool, dump: bool) -> Result<(), Failure>
 
 /// The report for people.
 fn tell(report: &buffer::inspect::Report) -> String {
-    let mut text = format!("origin {}\n", report.origin);
-    for segment in &report.segments {
-        text += &format!(
-            "segment {}  {} records  {} bytes  {}  {}\n",
+    let mut lines = vec![format!("origin {}", report.origin)];
+    lines.extend(report.segments.iter().map(|segment| {
+        format!(
+            "segment {}  {} records  {} bytes  {}  {}",
             segment.id,
             segment.records,
             segment.used_bytes,
             if segment.sealed { "sealed" } else { "open" },
             segment.file.display()
-        );
-    }
-    for stream in &report.streams {
-        text += &format!(
-            "stream {}  {}..{}  dropped {}",
-            stream.name, stream.first, stream.last, stream.dropped
-        );
-        for (sink, cursor) in &stream.cursors {
-            text += &format!("  {sink} at {cursor}");
-        }
-        text += "\n";
-    }
-    for scope in &report.scopes {
-        text += &format!(
-            "state {}  epoch {}  revision {}\n",
+        )
+    }));
+    lines.extend(report.streams.iter().map(|stream| {
+        let cursors: Vec<String> = stream
+            .cursors
+            .iter()
+            .map(|(sink, cursor)| format!("  {sink} at {cursor}"))
+            .collect();
+        format!(
+            "stream {}  {}..{}  dropped {}{}",
+            stream.name,
+            stream.first,
+            stream.last,
+            stream.dropped,
+            cursors.concat()
+        )
+    }));
+    lines.extend(report.scopes.iter().map(|scope| {
+        format!(
+            "state {}  epoch {}  revision {}",
             scope.name, scope.epoch, scope.revision
-        );
-    }
-    for problem in &report.problems {
-        text += &format!("PROBLEM {problem}\n");
-    }
-    text
+        )
+    }));
+    lines.extend(
+        report
+            .problems
+            .iter()
+            .map(|problem| format!("PROBLEM {problem}")),
+    );
+    lines.join("\n") + "\n"
 }
 
 fn print(bytes: &[u8]) -> Result<(), Failure> {

@@ -115,6 +115,9 @@ impl Config {
     }
 
     /// The effective values as TOML, secrets masked.
+    ///
+    /// # Panics
+    /// Never: every value has a TOML form.
     pub fn effective(&self) -> String {
         #[derive(Serialize)]
         struct Effective<'a> {

@@ -87,6 +87,7 @@ fn the_documented_example_is_read() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // A table.
 fn faults_name_place_thing_and_remedy() {
     let server = "[[server]]\nid = \"a\"\ncommand = [\"x\"]\n";
     let cases: &[(String, &[&str])] = &[

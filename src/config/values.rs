@@ -1,5 +1,8 @@
 //! Sizes, durations and paths as people write them, and back.
 
+// serde's `serialize_with` hands over `&Option<T>`.
+#![allow(clippy::ref_option)]
+
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serializer};
 use std::fmt;
@@ -159,13 +162,17 @@ pub(super) fn resolve(path: &Path, base: &Path, home: Option<&Path>) -> Result<P
     let first = first.as_os_str().to_string_lossy();
     if first == "~" {
         let home = home.ok_or_else(|| {
-            format!("{path:?} needs a home directory, but HOME is not set; write the full path")
+            format!(
+                "{} needs a home directory, but HOME is not set; write the full path",
+                path.display()
+            )
         })?;
         return Ok(home.join(path.strip_prefix("~").expect("the first component is ~")));
     }
     if first.starts_with('~') {
         return Err(format!(
-            "{path:?}: only \"~/\" is understood, not the home of another user; write the full path"
+            "{}: only \"~/\" is understood, not the home of another user; write the full path",
+            path.display()
         ));
     }
     Ok(base.join(path.strip_prefix(".").unwrap_or(path)))

@@ -126,26 +126,24 @@ pub(super) fn records(stream: &str, answer: &Value) -> String {
     if items(answer).is_empty() {
         return format!("no records from there on in stream {stream}\n");
     }
-    items(answer)
-        .iter()
-        .map(|row| {
-            format!(
-                "{:>8}  {}  {}\n",
-                plain(&row["seq"]),
-                time(&row["at_ms"]),
-                harmless(&row["payload"].to_string())
-            )
-        })
-        .collect()
+    lines(items(answer).iter().map(|row| {
+        format!(
+            "{:>8}  {}  {}",
+            plain(&row["seq"]),
+            time(&row["at_ms"]),
+            harmless(&row["payload"].to_string())
+        )
+    }))
 }
 
 /// Keys and values of a scope.
 pub(super) fn state(scope: &str, answer: &Value) -> String {
     match answer.as_object() {
-        Some(values) if !values.is_empty() => values
-            .iter()
-            .map(|(key, value)| format!("{}  {}\n", harmless(key), harmless(&value.to_string())))
-            .collect(),
+        Some(values) if !values.is_empty() => lines(
+            values
+                .iter()
+                .map(|(key, value)| format!("{}  {}", harmless(key), harmless(&value.to_string()))),
+        ),
         _ => format!("scope {scope} holds nothing\n"),
     }
 }
@@ -172,10 +170,11 @@ pub(super) fn fields(answer: &Value) -> String {
         return format!("{}\n", plain(answer));
     };
     let width = fields.keys().map(String::len).max().unwrap_or(0);
-    fields
-        .iter()
-        .map(|(key, value)| format!("{key:<width$}  {}\n", field(key, value)))
-        .collect()
+    lines(
+        fields
+            .iter()
+            .map(|(key, value)| format!("{key:<width$}  {}", field(key, value))),
+    )
 }
 
 fn field(key: &str, value: &Value) -> String {
@@ -290,10 +289,12 @@ fn table(columns: &[Column], rows: &[Value]) -> String {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    table
-        .lines()
-        .map(|line| format!("{}\n", line.trim_end()))
-        .collect()
+    lines(table.lines().map(|line| line.trim_end().to_owned()))
+}
+
+/// Each with its end.
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    lines.map(|line| line + "\n").collect()
 }
 
 #[cfg(test)]

@@ -39,22 +39,22 @@ pub struct Sidekick {
     child: Child,
     log: Receiver<String>,
     seen: Vec<String>,
-    _owned: Option<tempfile::TempDir>,
+    owned: Option<tempfile::TempDir>,
 }
 
 impl Sidekick {
     /// Starts one in a fresh directory with these sections beside `[node]`, and waits until it runs.
     pub fn start(sections: &str) -> Self {
-        let owned = tempfile::tempdir().unwrap();
+        let place = tempfile::tempdir().unwrap();
         let text = format!(
             "[node]\nname = \"sidekick_{}@127.0.0.1\"\n[node.epmd]\nport = {}\n{sections}",
             std::process::id(),
             free_port()
         );
-        std::fs::write(owned.path().join("sidekick.toml"), text).unwrap();
-        let dir = owned.path().to_owned();
+        std::fs::write(place.path().join("sidekick.toml"), text).unwrap();
+        let dir = place.path().to_owned();
         let mut sidekick = Self::start_in(&dir);
-        sidekick._owned = Some(owned);
+        sidekick.owned = Some(place);
         sidekick
     }
 
@@ -81,7 +81,7 @@ impl Sidekick {
             child,
             log,
             seen: Vec::new(),
-            _owned: None,
+            owned: None,
         };
         sidekick.wait_log("sidekick runs");
         sidekick
@@ -99,7 +99,10 @@ impl Sidekick {
                         return line;
                     }
                 }
-                Err(_) => panic!("no log line with {part:?}; seen:\n{}", self.seen.join("\n")),
+                Err(error) => panic!(
+                    "no log line with {part:?} ({error}); seen:\n{}",
+                    self.seen.join("\n")
+                ),
             }
         }
     }

@@ -119,7 +119,7 @@ impl Source {
             let rest = &text[at + mark.len()..];
             match rest.strip_prefix('{') {
                 Some(group) => {
-                    found.extend(group_heads(group).into_iter().map(|name| (line, name)))
+                    found.extend(group_heads(group).into_iter().map(|name| (line, name)));
                 }
                 None => found.push((line, name(rest))),
             }

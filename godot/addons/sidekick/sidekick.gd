@@ -336,8 +336,7 @@ func _service() -> void:
 	var status := _link.poll()
 	if status == "connected" and _phase == Phase.CONNECTING:
 		_greet()
-	if status != "connecting":
-		# What arrived before the end still counts.
+	if status == "connected":
 		for message in _link.read():
 			_take(message)
 	if _phase == Phase.LIVE:
