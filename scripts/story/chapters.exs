@@ -66,11 +66,11 @@ defmodule Story.Chapters do
     )
 
     fault = follow_restart(stage, "Godot hang", at_us)
-    line = fault.bundle[:script_line]
+    frame = List.first(fault.bundle.output.script_backtrace) || "no script frame"
 
-    if is_binary(line) and line =~ "_demo_hang_forever",
-      do: Say.good("the bundle names the hanging script line: #{line}"),
-      else: raise("the bundle does not name the hanging line, but #{inspect(line)}")
+    if frame =~ "_demo_hang_forever",
+      do: Say.good("the bundle names the hanging script line: #{frame}"),
+      else: raise("the bundle does not name the hanging line, but #{frame}")
 
     %{fault | seen_us: hang.arrived_us - at_us}
   end
@@ -176,12 +176,15 @@ defmodule Story.Chapters do
   defp bundle(bundle) do
     Say.good("crash bundle #{bundle.number}: #{bundle_text(bundle)}")
 
-    (bundle.engine_backtrace != [] or bundle.script_backtrace != []) ||
+    bundle.output.engine_backtrace != [] or bundle.output.script_backtrace != [] ||
       raise "the crash bundle holds no backtrace: #{inspect(bundle)}"
   end
 
   defp bundle_text(bundle) do
-    "#{inspect(bundle.reason)}, #{length(bundle.engine_backtrace)} engine frames, #{length(bundle.script_backtrace)} script frames, #{length(bundle.log)} log lines"
+    output = bundle.output
+
+    "#{inspect(bundle.reason)}, #{length(output.engine_backtrace)} engine frames, " <>
+      "#{length(output.script_backtrace)} script frames, #{length(bundle.log)} log lines"
   end
 
   defp newest_bundle do

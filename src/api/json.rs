@@ -20,6 +20,29 @@ pub fn to_term(value: &Value) -> Term {
     }
 }
 
+/// A crash bundle: as [`to_term`], and its `reason` in the form in which monitors report it.
+pub fn bundle(value: &Value) -> Term {
+    let mut term = to_term(value);
+    if let Term::Map(pairs) = &mut term {
+        for (_, field) in pairs.iter_mut().filter(|(name, _)| name.is_atom("reason")) {
+            *field = reason(&value["reason"]);
+        }
+    }
+    term
+}
+
+fn reason(value: &Value) -> Term {
+    let tagged = value.as_object().and_then(|fields| fields.iter().next());
+    match (tagged, value.as_str()) {
+        (Some((tag, Value::String(name))), _) => {
+            Term::tuple(vec![Term::atom(tag), Term::atom(name)])
+        }
+        (Some((tag, value)), _) => Term::tuple(vec![Term::atom(tag), to_term(value)]),
+        (None, Some(name)) => Term::atom(name),
+        (None, None) => Term::nil(),
+    }
+}
+
 fn key(name: &str) -> Term {
     let plain = name.len() <= 40
         && name
@@ -29,5 +52,42 @@ fn key(name: &str) -> Term {
         Term::atom(name)
     } else {
         Term::binary(name.as_bytes().to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn field_names_are_atoms_and_data_is_not() {
+        let term = to_term(&json!({"at_ms": 5, "Some Key": [null, true, 1.5]}));
+        assert_eq!(term.map_get("at_ms"), Some(&Term::Int(5)));
+        let data = term
+            .as_map()
+            .and_then(|pairs| pairs.iter().find(|(key, _)| key.as_binary().is_some()));
+        assert_eq!(
+            data.map(|(_, value)| value.to_string()).as_deref(),
+            Some("[nil,true,1.5]")
+        );
+    }
+
+    #[test]
+    fn the_reason_of_a_bundle_is_what_monitors_say() {
+        let of = |value| {
+            bundle(&json!({ "reason": value }))
+                .map_get("reason")
+                .map(ToString::to_string)
+        };
+        assert_eq!(
+            of(json!({"signal": "sigsegv"})).as_deref(),
+            Some("{signal,sigsegv}")
+        );
+        assert_eq!(
+            of(json!({"exit_status": 3})).as_deref(),
+            Some("{exit_status,3}")
+        );
+        assert_eq!(of(json!("hang")).as_deref(), Some("hang"));
     }
 }

@@ -78,7 +78,7 @@ async fn handle(parts: &Arc<Parts>, caller: &Atom, request: Request) -> Result<T
             let bundle = parts.supervisor.crash(&id, number).await;
             bundle
                 .as_ref()
-                .map(crate::api::json::to_term)
+                .map(crate::api::json::bundle)
                 .ok_or_else(|| ApiError::NotFound {
                     what: "crash",
                     name: number.to_string(),

@@ -1,10 +1,32 @@
 //! The durable buffer: journal (truth) and index (rebuildable).
 
+mod codec;
+mod committer;
 mod error;
+mod facts;
+mod frame;
 mod handle;
+mod index;
 pub mod inspect;
+mod journal;
+mod keeper;
+mod lock;
 mod model;
+mod open;
 mod options;
+mod plan;
+mod queue;
+mod read;
+mod record;
+mod recovery;
+mod replay;
+mod room;
+mod scan;
+mod segment;
+mod serve;
+mod shared;
+mod tables;
+mod walk;
 
 pub use error::{AppendError, OpenError, ReadError};
 pub use handle::Buffer;

@@ -44,6 +44,7 @@ const EXEC: &str = "--exec";
 
 /// The command `sidekick guard`: `args` are what follows the word `guard`. Internal; started by the supervisor only.
 pub fn main(args: impl IntoIterator<Item = impl Into<OsString>>) -> ExitCode {
+    close_inherited();
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     match args.as_slice() {
         [word] if word == EXEC => stub::main(),
@@ -52,5 +53,22 @@ pub fn main(args: impl IntoIterator<Item = impl Into<OsString>>) -> ExitCode {
             eprintln!("sidekick guard is internal: `sidekick run` starts it");
             ExitCode::from(2)
         }
+    }
+}
+
+/// Whatever sidekick's own parent forgot to close must be held open neither by a guard, which may live for months, nor by a
+/// server. Called before this process opens anything itself.
+fn close_inherited() {
+    let entries = std::fs::read_dir("/proc/self/fd")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let inherited: Vec<i32> = entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|fd| *fd > 2)
+        .collect();
+    for fd in inherited {
+        // One of them was the listing itself and is closed already.
+        let _ = nix::unistd::close(fd);
     }
 }

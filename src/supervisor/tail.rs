@@ -71,6 +71,7 @@ impl Tail {
             requests: receiver,
             servers: HashMap::new(),
             watches: HashMap::new(),
+            behind: Vec::new(),
         };
         std::thread::Builder::new()
             .name("sidekick-logs".into())
@@ -107,6 +108,8 @@ struct Reader {
     requests: mpsc::Receiver<Request>,
     servers: HashMap<String, [Follow; 2]>,
     watches: HashMap<i32, String>,
+    /// Servers of which not everything was read; looked at again after the pause.
+    behind: Vec<String>,
 }
 
 impl Reader {
@@ -163,12 +166,12 @@ impl Reader {
                     }
                 }
                 self.servers.insert(server.clone(), follows);
-                self.read(&server);
+                if self.read_all(&server) {
+                    self.behind.push(server);
+                }
             }
             Request::Drain(server, last, done) => {
-                // The backlog is bounded, but a descendant may still be writing.
-                let rounds = 4 * BACKLOG_MAX / CHUNK as u64;
-                let _ = (0..rounds).find(|_| !self.read(&server));
+                self.read_all(&server);
                 if last {
                     for follow in self.servers.get_mut(&server).into_iter().flatten() {
                         if !follow.partial.is_empty() {
@@ -196,7 +199,7 @@ impl Reader {
 
     /// Reads the files that grew; true where there were any.
     fn read_grown(&mut self) -> bool {
-        let mut grown: Vec<String> = Vec::new();
+        let mut grown = std::mem::take(&mut self.behind);
         let mut buffer = [const { MaybeUninit::uninit() }; 4096];
         let mut events = inotify::Reader::new(&self.watch, &mut buffer);
         while let Ok(event) = events.next() {
@@ -206,10 +209,19 @@ impl Reader {
                 }
             }
         }
-        for server in &grown {
-            self.read(server);
+        let looked = !grown.is_empty();
+        for server in grown {
+            if self.read_all(&server) {
+                self.behind.push(server);
+            }
         }
-        !grown.is_empty()
+        looked
+    }
+
+    /// Reads what there is; true where there is more, because it grows faster than it is read.
+    fn read_all(&mut self, server: &str) -> bool {
+        let rounds = 2 * BACKLOG_MAX / CHUNK as u64;
+        (0..rounds).all(|_| self.read(server))
     }
 
     /// Reads a chunk of each file of a server; true where there may be more.

@@ -161,9 +161,7 @@ impl Core {
             return;
         }
         self.up[node] = up;
-        if self.target == Some(node) && !up {
-            self.retarget();
-        } else if self.target.is_none() {
+        if self.target.is_none_or(|target| target == node) {
             self.retarget();
         }
     }

@@ -24,8 +24,8 @@ struct Handle {
 }
 
 impl Upload {
-    /// Starts one task per sink. The node keeps connected to the sinks' nodes by itself (`Node::keep_connected`), which is
-    /// the caller's to ask for. They end when the shutdown hurries, with [`stop`](Self::stop), or with the last handle.
+    /// Starts one task per sink, and has the node keep connected to the sinks' nodes. The tasks end when the shutdown
+    /// hurries, with [`stop`](Self::stop), or with the last handle.
     pub fn start(
         buffer: &Buffer,
         node: &Node,
@@ -34,6 +34,7 @@ impl Upload {
     ) -> Self {
         let stopped = CancellationToken::new();
         let handles = sinks.into_iter().map(|options| {
+            node.keep_connected(options.nodes.clone());
             let (sink, status) = Sink::new(buffer.clone(), node.clone(), options);
             let (commands, received) = mpsc::channel(8);
             tokio::spawn(sink.run(received, stopped.clone()));

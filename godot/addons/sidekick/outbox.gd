@@ -64,18 +64,16 @@ func add_event(stream: String, value: PackedByteArray) -> int:
 
 ## Takes a state change. The last one of a tick counts.
 func add_put(key: String, value: PackedByteArray) -> int:
-	var before: int = _put[key].size() if _put.has(key) else 0
-	if not _make_room(value.size() - before + key.length()):
+	if not _make_room(value.size() + key.length()):
 		return 0
+	_forget_put(key)
 	_delete.erase(key)
 	_put[key] = value
 	return current()
 
 
 func add_delete(key: String) -> int:
-	if _put.has(key):
-		_pending_bytes -= _put[key].size()
-		_put.erase(key)
+	_forget_put(key)
 	_delete[key] = true
 	return current()
 
@@ -144,6 +142,12 @@ func begin(batch: int) -> void:
 func rewind() -> void:
 	sent = acked
 	_sent_bytes = 0
+
+
+func _forget_put(key: String) -> void:
+	if _put.has(key):
+		_pending_bytes -= _put[key].size() + key.length()
+		_put.erase(key)
 
 
 func _is_empty() -> bool:

@@ -134,14 +134,14 @@ impl Actor {
                 message: message.clone(),
             },
         );
-        self.start_failed(message);
-        self.fulfil(|wish| matches!(wish, Wish::Down), &Ok(()));
+        let attempt = self.attempts;
         self.apply(Input::LaunchFailed).await;
+        self.fulfil(|wish| matches!(wish, Wish::Down), &Ok(()));
+        self.start_failed(attempt, message);
     }
 
     /// Those who wait for this attempt hear that it failed.
-    pub(super) fn start_failed(&mut self, message: String) {
-        let attempt = self.attempts;
+    pub(super) fn start_failed(&mut self, attempt: u64, message: String) {
         let answer = Err(SupervisorError::StartFailed {
             id: self.spec.id.clone(),
             message,

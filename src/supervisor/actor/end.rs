@@ -80,13 +80,15 @@ impl Actor {
             exit_to_detected,
             while_away,
         );
+        let attempt = self.attempts;
+        self.apply(Input::Ended(reason.clone())).await;
         self.fulfil(|wish| matches!(wish, Wish::Down), &Ok(()));
         self.start_failed(
+            attempt,
             detail
                 .clone()
                 .unwrap_or_else(|| format!("it ended: {reason}")),
         );
-        self.apply(Input::Ended(reason.clone())).await;
         let planned = matches!(decision, Some(Decision::Shutdown | Decision::Killed))
             || matches!(reason, EndReason::Normal | EndReason::Shutdown);
         if !planned || output.signal.is_some() {

@@ -22,7 +22,7 @@ defmodule Sidekick.Store do
   @type head :: %{
           stream: binary(),
           watermark: non_neg_integer(),
-          hash: binary(),
+          hash: non_neg_integer(),
           first: non_neg_integer(),
           records: non_neg_integer(),
           bytes: non_neg_integer(),
@@ -145,13 +145,13 @@ defmodule Sidekick.Store do
   end
 
   @doc "Hash that a stream's running hash starts from; `hash/2` continues it."
-  @spec hash_zero() :: binary()
+  @spec hash_zero() :: non_neg_integer()
   def hash_zero, do: Procedures.hash_zero()
 
   @doc "The running hash after one more record; `stream/3` tells the stored one, over all records ever stored."
-  @spec hash(binary(), record()) :: binary()
+  @spec hash(non_neg_integer(), record()) :: non_neg_integer()
   def hash(hash, %{seq: seq, at_ms: at_ms, payload: payload}),
-    do: :erlang.md5([hash, <<seq::64, at_ms::64>>, external(payload)])
+    do: :erlang.crc32(hash, [<<seq::64, at_ms::64>>, external(payload)])
 
   @doc "The bytes of a payload as they are stored and hashed."
   @spec external(term()) :: binary()

@@ -95,11 +95,18 @@ defmodule Sidekick.Store.Lifecycle do
 
   defp sync_identity do
     Enum.find_value(:dets.all(), :ok, fn table ->
-      case :dets.sync(table) do
+      case sync(table) do
         :ok -> nil
         {:error, reason} -> {:error, {:identity_not_synced, %{table: table, reason: reason}}}
       end
     end)
+  end
+
+  # Tables of others may close meanwhile; that syncs them.
+  defp sync(table) do
+    :dets.sync(table)
+  rescue
+    ArgumentError -> if table in :dets.all(), do: {:error, :badarg}, else: :ok
   end
 
   defp expect_members(%Options{store: store, members: expected}) do

@@ -1,0 +1,85 @@
+//! Small things that the buffer's tests share.
+#![allow(dead_code, reason = "each test file uses some")]
+
+use sidekick::buffer::{Buffer, Options, SessionBatch, SinkRule, Start};
+use sidekick::types::{Epoch, Key, Payload, Scope, SinkName, StreamName, Token};
+use std::path::Path;
+
+pub fn stream(name: &str) -> StreamName {
+    StreamName::try_from(name).expect("a valid name")
+}
+
+pub fn scope(name: &str) -> Scope {
+    Scope::try_from(name).expect("a valid name")
+}
+
+pub fn key(name: &str) -> Key {
+    Key::try_from(name).expect("a valid name")
+}
+
+pub fn sink(name: &str) -> SinkName {
+    SinkName::try_from(name).expect("a valid name")
+}
+
+pub fn payload(text: &str) -> Payload {
+    Payload::copy_from_slice(text.as_bytes())
+}
+
+/// Small segments, so that a test sees many.
+pub fn options(dir: &Path) -> Options {
+    let mut options = Options::new(dir.join("buffer"));
+    options.segment_bytes = 64 << 10;
+    options.max_bytes = 8 << 20;
+    options
+}
+
+/// A sink for all streams.
+pub fn sink_rule(name: &str, start: Start) -> SinkRule {
+    SinkRule {
+        name: sink(name),
+        patterns: vec!["*".to_owned()],
+        start,
+    }
+}
+
+/// Opens a buffer beside the runtime.
+pub async fn open(options: &Options) -> Buffer {
+    let options = options.clone();
+    tokio::task::spawn_blocking(move || Buffer::open(options))
+        .await
+        .expect("no panic")
+        .expect("opens")
+}
+
+pub async fn activate(buffer: &Buffer, name: &str) -> Epoch {
+    buffer
+        .activate(&scope(name), Token::new("secret"))
+        .await
+        .expect("activates")
+}
+
+pub fn batch(name: &str, epoch: Epoch, number: u64) -> SessionBatch {
+    SessionBatch {
+        scope: scope(name),
+        epoch,
+        batch: number,
+        events: Vec::new(),
+        changes: Vec::new(),
+    }
+}
+
+/// Waits until the buffer's figures fit; wakes with each commit and each trim.
+pub async fn until(buffer: &Buffer, what: &str, mut holds: impl FnMut(&Buffer) -> bool) {
+    let mut committed = buffer.committed();
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        committed.borrow_and_update();
+        if holds(buffer) {
+            return;
+        }
+        tokio::time::timeout_at(deadline, committed.changed())
+            .await
+            .unwrap_or_else(|_| panic!("{what}: not within 30 s"))
+            .expect("still open");
+    }
+}
