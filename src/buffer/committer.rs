@@ -213,7 +213,9 @@ impl Committer {
                 return Ok(());
             }
         }
-        self.shared.set_full(false, "");
+        if self.may_roll(Class::Events) && self.prepare()? {
+            self.shared.set_full(false, "");
+        }
         Ok(())
     }
 

@@ -369,7 +369,7 @@ impl Buffer {
         .await
     }
 
-    /// Ticks with every durable commit (and when a stream was trimmed); the value is the commit's number.
+    /// Ticks with every durable commit (and when a stream was trimmed or [`Info::full`] changed); the value is the commit's number.
     pub fn committed(&self) -> watch::Receiver<u64> {
         self.shared().committed.subscribe()
     }
