@@ -1,5 +1,6 @@
 //! Promise: whatever a game process sends, or leaves unsent, a session acknowledges only what is on disk, applies
 //! nothing twice, and ends with one clear word instead of harm. The games here are written in Rust, to misbehave exactly.
+#![allow(clippy::unwrap_used)]
 
 #[path = "support/session.rs"]
 #[allow(dead_code, reason = "shared with tests/godot_session.rs")]
@@ -292,23 +293,25 @@ async fn restore_gives_state_and_the_tail_after_it() {
 
     stage.activate("next").await;
     let (mut player, _) = Player::join(&stage, "next", false).await;
-    let (mut state, mut tail) = (Vec::new(), Vec::new());
+    let (mut entries, mut tail) = (Vec::new(), Vec::new());
     loop {
         let message = player.hear().await.unwrap();
         match message.get("type").and_then(Variant::as_str).unwrap() {
-            "state" => state.extend_from_slice(message.get("entries").unwrap().as_array().unwrap()),
+            "state" => {
+                entries.extend_from_slice(message.get("entries").unwrap().as_array().unwrap());
+            }
             "tail" => tail.extend_from_slice(message.get("events").unwrap().as_array().unwrap()),
             "restored" => break,
             other => panic!("{other}"),
         }
     }
-    let mut keys: Vec<_> = state
+    let mut keys: Vec<_> = entries
         .chunks(2)
         .map(|pair| pair[0].as_str().unwrap())
         .collect();
     keys.sort_unstable();
     assert_eq!(keys, ["big", "world"]);
-    assert!(state.contains(&Variant::Int(5)) && state.contains(&big));
+    assert!(entries.contains(&Variant::Int(5)) && entries.contains(&big));
     let values: Vec<_> = tail
         .iter()
         .map(|event| event.as_array().unwrap()[3].clone())

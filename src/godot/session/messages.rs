@@ -35,7 +35,7 @@ pub struct Hello {
 /// One tick's worth. Values are still the bytes of `var_to_bytes`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
-    pub batch: BatchNumber,
+    pub number: BatchNumber,
     pub events: Vec<(String, Bytes)>,
     pub put: Vec<(String, Bytes)>,
     pub delete: Vec<String>,
@@ -183,7 +183,7 @@ impl Hello {
 impl Batch {
     fn read(fields: &Fields) -> Result<Self, Malformed> {
         Ok(Self {
-            batch: fields.number("batch")?,
+            number: fields.number("batch")?,
             events: fields.pairs("events")?,
             put: fields.pairs("put")?,
             delete: fields.or("delete", Vec::new(), |v| {

@@ -152,9 +152,17 @@ impl Sessions {
     }
 
     /// Gives the script a message; lost where the process ends before it reads it.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "a message is given away, as to any process"
+    )]
     ///
     /// # Errors
     /// See [`ScriptError`].
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "a message is given away, as to any process"
+    )]
     pub fn deliver(&self, server: &ServerId, message: Term) -> Result<(), ScriptError> {
         let live = self.live(server)?;
         live.push(messages::message(term_to_variant(&message)?))
@@ -280,16 +288,14 @@ impl Shared {
     pub fn seat(&self, live: &Arc<Live>) -> Result<(), Arc<Live>> {
         let mut seats = self.seats();
         let seat = seats.entry(live.server.clone()).or_default();
-        match &seat.live {
-            Some(other) => Err(other.clone()),
-            None => {
-                seat.live = Some(live.clone());
-                if self.stop.is_cancelled() {
-                    live.ending.cancel();
-                }
-                Ok(())
-            }
+        if let Some(other) = &seat.live {
+            return Err(other.clone());
         }
+        seat.live = Some(live.clone());
+        if self.stop.is_cancelled() {
+            live.ending.cancel();
+        }
+        Ok(())
     }
 
     /// Gives the seat back.
