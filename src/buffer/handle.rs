@@ -211,7 +211,7 @@ impl Buffer {
     }
 
     /// Events of a stream from a sequence on (or from the oldest there is): at most `limit`, and none after the one that
-    /// reaches `max_bytes`. Empty at the end.
+    /// reaches `max_bytes`. Consecutive; empty at the end.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -369,7 +369,7 @@ impl Buffer {
         .await
     }
 
-    /// Ticks with every durable commit (and when a stream was trimmed); the value is the commit's number.
+    /// Ticks with every durable commit (and when a stream was trimmed or [`Info::full`] changed); the value is the commit's number.
     pub fn committed(&self) -> watch::Receiver<u64> {
         self.shared().committed.subscribe()
     }

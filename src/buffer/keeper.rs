@@ -1,8 +1,8 @@
 //! The keeper: one thread for everything that no caller waits for. It prepares spare segments, trims streams, frees
 //! segments (moving what is still live in them), and writes the index. It sleeps unless there is something to do.
 //!
-//! Which segment to free: one without live events whose live state is at most a quarter of it; else, where enough of
-//! the journal is garbage, the one with the least that is live. A stream that stalls is moved along in this way, and pins no
+//! Which segment to free: one of which at most a quarter is live; else, where enough of the journal is garbage, the one with
+//! the least that is live. A stream that stalls is moved along in this way, and pins no
 //! space but its own.
 
 use super::AppendError;
@@ -225,21 +225,19 @@ impl Keeper {
     }
 
     /// The sealed segment that is freed with the least effort, if it is worth it.
-    fn pick(&self, pressure: bool) -> Option<u64> {
-        let tables = self.shared.tables();
+    fn pick(&mut self, pressure: bool) -> Option<u64> {
+        let shared = Arc::clone(&self.shared);
+        let tables = shared.tables();
         let active = tables.end.segment;
         let segment_bytes = self.shared.options.segment_bytes;
-        let live = |segment: &Segment| (tables.live_events(segment), segment.state_cost);
+        let live = |segment: &Segment| tables.live_events(segment) + segment.state_cost;
         let sealed = || {
             tables
                 .segments
                 .iter()
                 .filter(|(id, segment)| **id != active && segment.sealed)
         };
-        let idle = |segment: &Segment| {
-            let (events, state) = live(segment);
-            events == 0 && state <= segment.end / 4
-        };
+        let idle = |segment: &Segment| live(segment) <= segment.end / 4;
         if let Some((id, _)) = sealed().find(|(_, segment)| idle(segment)) {
             return Some(*id);
         }
@@ -248,11 +246,12 @@ impl Keeper {
         } else {
             (4 * segment_bytes, 50)
         };
-        if tables.garbage() < enough + self.settled {
+        let garbage = tables.garbage();
+        self.settled = self.settled.min(garbage);
+        if garbage < enough + self.settled {
             return None;
         }
-        let effort =
-            |segment: &Segment| (live(segment).0 + live(segment).1) * 100 / segment.end.max(1);
+        let effort = |segment: &Segment| live(segment) * 100 / segment.end.max(1);
         sealed()
             .map(|(id, segment)| (effort(segment), *id))
             .min()

@@ -212,6 +212,7 @@ impl Shared {
             } else {
                 tracing::info!("the buffer has space again");
             }
+            self.committed.send_modify(|_| ());
         }
     }
 }

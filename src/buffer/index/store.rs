@@ -7,10 +7,13 @@ use crate::types::Origin;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::Duration;
 
 /// The key of the mark; sorts before all others.
 const MARK: &[u8] = b"#";
 const VERSION: u32 = 1;
+/// An index that was just closed lets go of its lock within this many times 10 ms.
+const LOCK_ATTEMPTS: u32 = 300;
 /// sled's page cache. The index is sparse; most reads meet the overlay or a few hot pages.
 const CACHE_BYTES: u64 = 2 << 20;
 
@@ -116,7 +119,16 @@ impl SledStore {
             .path(path)
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None);
-        guarded(|| config.open()).map(|db| Self { db })
+        for _ in 0..LOCK_ATTEMPTS {
+            match guarded(|| config.open()) {
+                // The directory is ours, so only a thread of an index just closed in this process can hold sled's lock.
+                Err(IndexError(reason)) if reason.contains("could not acquire lock") => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                opened => return opened.map(|db| Self { db }),
+            }
+        }
+        Err(IndexError("its lock is held".to_owned()))
     }
 
     /// An empty store.
