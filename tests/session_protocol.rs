@@ -8,11 +8,12 @@ mod session;
 
 use bytes::Bytes;
 use session::{PATIENCE, Stage};
+use sidekick::buffer::{Options, SinkRule, Start, WhenFull};
 use sidekick::godot::frame::{FrameReader, frame};
 use sidekick::godot::variant::{self, Precision, Variant};
 use sidekick::godot::{SessionError, SessionLimits};
 use sidekick::ports::{SessionEvent, Sessions as _};
-use sidekick::types::StreamName;
+use sidekick::types::{SinkName, StreamName};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
@@ -389,6 +390,65 @@ async fn a_game_over_its_window_is_cut_off_and_keeps_what_was_taken() {
     while player.hear().await.is_some() {}
     let (_, welcome) = Player::join(&stage, "secret", true).await;
     assert_eq!(number(&welcome, "batch") as usize, count(&stage).await);
+}
+
+fn small(options: &mut Options) {
+    options.segment_bytes = 64 << 10;
+    options.max_bytes = 512 << 10;
+    options.reserve_bytes = 64 << 10;
+    options.sinks = vec![SinkRule {
+        name: SinkName::try_from("slow").unwrap(),
+        patterns: vec!["*".to_owned()],
+        start: Start::First,
+    }];
+}
+
+async fn a_full_buffer_is_told_and_waited_out(change: fn(&mut Options)) {
+    let stage = Stage::with(false, SessionLimits::default(), change).await;
+    stage.activate("secret").await;
+    let (mut player, _) = Player::join(&stage, "secret", false).await;
+    let fat = |number| batch_of(number, bytes(&Variant::text("x".repeat(8000))));
+    for number in 1..=100 {
+        player.say(fat(number)).await;
+    }
+    let told = player.hear_type("full").await;
+    assert_eq!(told.get("full"), Some(&Variant::Bool(true)));
+    let full_at = count(&stage).await;
+    assert!(full_at < 100, "it never was full");
+
+    // The sink catches up; each time there is room for more.
+    let (sink, stream) = (
+        SinkName::try_from("slow").unwrap(),
+        StreamName::try_from("events").unwrap(),
+    );
+    let mut events = stage.buffer.committed();
+    let catching_up = async {
+        loop {
+            let last = stage.buffer.stream(&stream).map_or(0, |info| info.last);
+            stage.buffer.advance(&sink, &stream, last).await.unwrap();
+            events.changed().await.unwrap();
+        }
+    };
+    tokio::select! {
+        () = player.acked(100) => {}
+        () = catching_up => {}
+    }
+    let info = stage.buffer.stream(&stream).unwrap();
+    assert_eq!((info.last, info.dropped), (100, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_buffer_that_blocks_is_told_and_waited_out() {
+    a_full_buffer_is_told_and_waited_out(small).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_buffer_that_rejects_is_told_and_tried_again() {
+    a_full_buffer_is_told_and_waited_out(|options| {
+        small(options);
+        options.when_full = WhenFull::Reject;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -165,6 +165,11 @@ impl Committer {
                 message: format!("epoch {} was followed by epoch {current}", self.live.epoch),
                 retry: false,
             }),
+            // It is the next one due, and was judged while the one before it still waited for space.
+            Err(AppendError::BatchGap { .. }) if self.first_is_due() => {
+                self.submit_again();
+                Ok(())
+            }
             Err(error @ AppendError::BatchGap { .. }) => Err(Fatal {
                 code: "batch_gap",
                 message: error.to_string(),
@@ -176,6 +181,13 @@ impl Committer {
                 retry: true,
             }),
         }
+    }
+
+    fn first_is_due(&self) -> bool {
+        let due = self.live.progress.borrow().acked + 1;
+        self.waiting
+            .front()
+            .is_some_and(|first| first.batch.batch == due)
     }
 
     fn settled(&mut self) {
