@@ -35,7 +35,7 @@ async fn ping_and_hidden() {
         node,
         mut beam,
         name,
-        ..
+        epmd: _epmd,
     } = pair().await;
     assert_eq!(beam.show(&format!("net_adm:ping('{name}').")).await, "pong");
     assert_eq!(

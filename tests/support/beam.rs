@@ -18,10 +18,14 @@ pub const COOKIE: &str = "test-cookie";
 /// How long a peer may take over anything.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A free port, as good as any can be known.
+/// A free port outside the range from which the system takes ports by itself, so that it stays free until it is used.
 pub async fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap().port()
+    loop {
+        let port = rand::random_range(20_000..32_000);
+        if TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A name that no other test uses, at 127.0.0.1.
@@ -194,6 +198,16 @@ impl Beam {
         tokio::time::timeout(PATIENCE, line)
             .await
             .expect("the BEAM does not answer")
+    }
+
+    /// Stops it in its tracks: its connections stay open and silent.
+    pub fn pause(&self) {
+        let pid = i32::try_from(self.child.id().unwrap()).unwrap();
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(pid),
+            nix::sys::signal::Signal::SIGSTOP,
+        )
+        .unwrap();
     }
 
     /// `kill -9`.

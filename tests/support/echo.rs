@@ -19,8 +19,18 @@ pub fn options(name: &str, cookie: &str, epmd_port: u16) -> NodeOptions {
     options
 }
 
+/// Shows what the node logs where `RUST_LOG` asks for it.
+pub fn logs() {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_test_writer()
+        .try_init();
+}
+
 /// A running node with default options.
 pub async fn node(name: &str, cookie: &str, epmd_port: u16) -> Node {
+    logs();
     Node::start(options(name, cookie, epmd_port), Shutdown::new())
         .await
         .unwrap()

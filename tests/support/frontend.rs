@@ -1,6 +1,6 @@
 //! A frontend for tests: a real BEAM with the Elixir library and Khepri, to be killed and started again.
 
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use crate::beam::{Beam, COOKIE, erlang_binary};
 use sidekick::etf::Term;
