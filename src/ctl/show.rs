@@ -178,7 +178,7 @@ pub(super) fn fields(answer: &Value) -> String {
 }
 
 fn field(key: &str, value: &Value) -> String {
-    if key.ends_with("_bytes") || key == "bytes" {
+    if key.split('_').any(|word| word == "bytes") {
         size(value)
     } else if key == "at_ms" || key == "since_ms" {
         time(value)
@@ -207,6 +207,8 @@ pub(super) fn done(answer: &Value) -> String {
 pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
+        Value::Array(list) if list.is_empty() => "-".to_owned(),
+        Value::Object(fields) if fields.is_empty() => "-".to_owned(),
         Value::String(text) => harmless(text),
         Value::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join(" "),
         Value::Object(fields) => fields
