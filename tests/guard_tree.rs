@@ -1,6 +1,7 @@
 //! Hostile children: nothing of a server's tree survives its end, and nothing it does harms what is beside it.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/supervision.rs"]
 mod supervision;
 
 use nix::sys::signal::Signal;

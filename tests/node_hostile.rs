@@ -1,5 +1,7 @@
 //! Peers that send nonsense, too much, or nothing cost at most their own connection.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "support/beam.rs"]
 mod beam;
 #[path = "support/echo.rs"]

@@ -1,5 +1,7 @@
 //! A sidekick node connects to stock OTP, calls its processes, watches them, and survives their loss.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "support/beam.rs"]
 mod beam;
 #[path = "support/echo.rs"]
@@ -14,7 +16,7 @@ use std::time::Duration;
 const LONG: Duration = Duration::from_secs(20);
 
 /// A server that echoes, delays, keeps silent, stops, or answers without the alias.
-const SERVER: &str = r#"
+const SERVER: &str = r"
     Server = spawn(fun Serve() ->
         receive
             {'$gen_call', From, {echo, X}} -> gen:reply(From, X), Serve();
@@ -27,7 +29,7 @@ const SERVER: &str = r#"
             {tell, To, X} -> To ! X, Serve()
         end
     end), register(server, Server).
-"#;
+";
 
 struct Pair {
     node: Node,

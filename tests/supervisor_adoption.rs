@@ -1,6 +1,7 @@
 //! A server outlives sidekick, is found again, and how it ended is known even if nobody looked.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/supervision.rs"]
 mod supervision;
 
 use nix::sys::signal::Signal;

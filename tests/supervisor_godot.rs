@@ -1,6 +1,7 @@
-//! What real Godot does when it dies, hangs or cannot load, and what is made of it. Needs SIDEKICK_GODOT (`scripts/setup --env`).
+//! What real Godot does when it dies, hangs or cannot load, and what is made of it. Needs `SIDEKICK_GODOT` (`scripts/setup --env`).
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/supervision.rs"]
 mod supervision;
 
 use nix::sys::signal::Signal;
@@ -48,8 +49,7 @@ async fn bundle(house: &House) -> Value {
                 .is_some_and(|last| last.bundle.is_some())
         })
         .await;
-    let bundle = house.supervisor.crash(&status.id, 1).await.unwrap();
-    bundle
+    house.supervisor.crash(&status.id, 1).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

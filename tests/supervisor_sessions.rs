@@ -1,6 +1,7 @@
 //! Servers with a session: hello, play, heartbeats, hangs, draining. The sessions are played by the test.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/supervision.rs"]
 mod supervision;
 
 use nix::sys::signal::Signal;
@@ -279,7 +280,7 @@ async fn a_session_that_is_lost_and_comes_back_is_no_hang() {
             status.state == State::Running && status.session.is_none()
         })
         .await;
-    // Longer than the hang timeout, shorter than a start may take.
+    // sleep: silence is the subject, longer than the hang timeout and shorter than a start may take.
     tokio::time::sleep(Duration::from_millis(800)).await;
     house.say(
         "lobby",

@@ -17,6 +17,7 @@ use super::tables::ApplyError;
 use crate::types::{Epoch, Revision, now_ms};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -213,7 +214,10 @@ impl Committer {
                 return Ok(());
             }
         }
-        if self.may_roll(Class::Events) && self.prepare()? {
+        if self.shared.full.load(Ordering::Relaxed)
+            && self.may_roll(Class::Events)
+            && self.prepare()?
+        {
             self.shared.set_full(false, "");
         }
         Ok(())

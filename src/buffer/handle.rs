@@ -211,7 +211,7 @@ impl Buffer {
     }
 
     /// Events of a stream from a sequence on (or from the oldest there is): at most `limit`, and none after the one that
-    /// reaches `max_bytes`. Empty at the end.
+    /// reaches `max_bytes`. Consecutive; empty at the end.
     ///
     /// # Errors
     /// See [`ReadError`].

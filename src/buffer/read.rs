@@ -84,6 +84,10 @@ impl Shared {
                     reading.stream.clone(),
                 )));
             };
+            if reading.next < stream.first && !reading.records.is_empty() {
+                // Trimmed while it was read: what is handed out has no gap.
+                return Ok(false);
+            }
             reading.next = reading.next.max(stream.first);
             if reading.next >= stream.next {
                 return Ok(false);

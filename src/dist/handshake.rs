@@ -1,6 +1,6 @@
 //! The handshake, on both sides.
 //!
-//! erl_dist does the exchange; around it we put what it lacks: a timeout, a check of the peer's flags and name, and
+//! `erl_dist` does the exchange; around it we put what it lacks: a timeout, a check of the peer's flags and name, and
 //! the answer to `alive`, which its client forgets to send.
 
 use crate::dist::stream::SharedStream;

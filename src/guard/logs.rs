@@ -145,8 +145,7 @@ fn bound(file: &File, limit: u64) -> bool {
     }
     let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     match fallocate(file, flags, 0, cut) {
-        Ok(()) => true,
-        Err(Errno::INTR) => true,
+        Ok(()) | Err(Errno::INTR) => true,
         Err(_) => file.set_len(0).is_ok(),
     }
 }

@@ -168,7 +168,7 @@ impl Guard {
         let now = monotonic_ns();
         match self.stopping {
             Stopping::Term { kill_ns: at } | Stopping::Kill { next_ns: at, .. } if at <= now => {
-                self.kill()
+                self.kill();
             }
             _ => {}
         }

@@ -22,12 +22,11 @@ pub fn main() -> ExitCode {
     let read = BufReader::new(&socket)
         .take(LINE_MAX as u64)
         .read_until(b'\n', &mut line);
-    let execute = match (read, protocol::parse::<Execute>(&line)) {
-        (Ok(_), Some(execute)) => execute,
+    let (Ok(_), Some(execute)) = (read, protocol::parse::<Execute>(&line)) else {
         // The guard gave up.
-        _ => return ExitCode::from(NOT_EXECUTED),
+        return ExitCode::from(NOT_EXECUTED);
     };
-    let parent = getppid().map_or(0, |pid| pid.as_raw_pid());
+    let parent = getppid().map_or(0, rustix::process::Pid::as_raw_pid);
     if parent != execute.guard {
         return ExitCode::from(NOT_EXECUTED);
     }

@@ -114,10 +114,7 @@ impl Node {
             if *node == self.inner.options.name {
                 return self.call_local(&Atom::new(name), request).await;
             }
-            let connection = self
-                .connected(node)
-                .await
-                .map_err(|_| CallError::NoConnection)?;
+            let connection = self.connected(node).await?;
             connection.outbox.has_room().await;
             self.call_remote(connection, Atom::new(name), request).await
         };

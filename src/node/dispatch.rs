@@ -65,7 +65,7 @@ impl Node {
             } => {
                 self.inner.waiters.tell(&reference, Told::Down(reason));
             }
-            Control::Link { from, to } => self.linked(connection, from, &to),
+            Control::Link { from, to } => self.linked(connection, &from, &to),
             Control::UnlinkId { id, from, to } => {
                 if self.is_local(&to) {
                     self.inner
@@ -84,7 +84,7 @@ impl Node {
                 }
             }
             Control::Exit2 { from, to, reason } => self.exit_signal(from, &to, reason, false).await,
-            Control::Spawn(request) => erpc::handle(self, connection, request, payload),
+            Control::Spawn(request) => erpc::handle(self, connection, &request, payload),
             Control::Ignored => {}
         }
         Ok(())
@@ -159,7 +159,7 @@ impl Node {
         }
     }
 
-    fn linked(&self, connection: &Arc<Connection>, from: Pid, to: &Pid) {
+    fn linked(&self, connection: &Arc<Connection>, from: &Pid, to: &Pid) {
         if *to == self.inner.system {
             return;
         }
@@ -168,7 +168,7 @@ impl Node {
             let reason = Term::atom("noproc");
             connection
                 .outbox
-                .push(|out| frames::exit(out, to, &from, &reason));
+                .push(|out| frames::exit(out, to, from, &reason));
         }
     }
 

@@ -303,6 +303,7 @@ impl Node {
     }
 
     /// Ends a local process: frees its name, tells monitors and links, and any later use finds `noproc`.
+    #[allow(clippy::needless_pass_by_value)] // Callers make the reason for this call alone.
     pub fn end(&self, pid: &Pid, reason: Term) {
         if !self.is_local(pid) {
             return;

@@ -99,16 +99,11 @@ impl LogBook {
     /// The oldest lines after a cursor, or the newest ones.
     pub fn read(&self, limit: usize, after: Option<u64>) -> Vec<LogLine> {
         let inner = self.lock();
-        match after {
-            Some(after) => {
-                let start = inner.lines.partition_point(|line| line.cursor <= after);
-                inner.lines.range(start..).take(limit).cloned().collect()
-            }
-            None => {
-                let start = inner.lines.len().saturating_sub(limit);
-                inner.lines.range(start..).cloned().collect()
-            }
-        }
+        let start = match after {
+            Some(after) => inner.lines.partition_point(|line| line.cursor <= after),
+            None => inner.lines.len().saturating_sub(limit),
+        };
+        inner.lines.range(start..).take(limit).cloned().collect()
     }
 
     /// The newest lines after a cursor, at most so many.

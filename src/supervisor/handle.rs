@@ -126,7 +126,7 @@ impl Supervisor {
                     }
                 }
                 _ => {
-                    tracing::warn!(server = %id, "left over from an earlier sidekick and cleaned up")
+                    tracing::warn!(server = %id, "left over from an earlier sidekick and cleaned up");
                 }
             }
         }
@@ -139,18 +139,14 @@ impl Supervisor {
         let run_dir = &self.inner.context.options.run_dir;
         let keep = super::spec::OnExit::Keep;
         let files = RunFiles::open(run_dir, id.as_str()).ok()?;
-        match Link::adopt(&files, keep).await {
-            Ok(adopted) => serde_json::from_str(&adopted.note).ok(),
-            Err(_) => {
-                // Nothing answers: sweep up what a killed guard left.
-                if let Ok(adopt::Found::Ended(record)) =
-                    adopt::find(run_dir, id.as_str(), keep).await
-                {
-                    let _ = adopt::forget(run_dir, id.as_str(), &record.start);
-                }
-                None
-            }
+        if let Ok(adopted) = Link::adopt(&files, keep).await {
+            return serde_json::from_str(&adopted.note).ok();
         }
+        // Nothing answers: sweep up what a killed guard left.
+        if let Ok(adopt::Found::Ended(record)) = adopt::find(run_dir, id.as_str(), keep).await {
+            let _ = adopt::forget(run_dir, id.as_str(), &record.start);
+        }
+        None
     }
 
     fn add(&self, spec: ServerSpec, configured: bool) -> Option<oneshot::Receiver<()>> {

@@ -193,8 +193,8 @@ mod tests {
         assert_eq!(verdict, Verdict::Restart(Duration::from_millis(200)));
     }
 
-    /// OTP's documentation, word for word: "If more than MaxR number of restarts occur in the last MaxT seconds, the supervisor
-    /// terminates". The model keeps every restart for ever and counts.
+    /// OTP's documentation, word for word: "If more than `MaxR` number of restarts occur in the last `MaxT` seconds, the
+    /// supervisor terminates". The model keeps every restart for ever and counts.
     #[derive(Default)]
     struct Model(Vec<u64>);
 

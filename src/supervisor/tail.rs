@@ -227,7 +227,11 @@ impl Reader {
     /// Reads a chunk of each file of a server; true where there may be more.
     fn read(&mut self, server: &str) -> bool {
         let follows = self.servers.get_mut(server).into_iter().flatten();
-        follows.fold(false, |more, follow| follow.read() || more)
+        // Both are read, whatever the first one gives.
+        follows
+            .filter_map(|follow| follow.read().then_some(()))
+            .count()
+            > 0
     }
 }
 

@@ -3,7 +3,7 @@
 //! Every [`Epmd`] has a port of its own, so tests run side by side and never meet the machine's port mapper.
 //! All processes are ended when their value is dropped.
 
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use sidekick::etf::{self, Term};
 use std::path::PathBuf;
@@ -237,6 +237,7 @@ pub async fn eventually(what: &str, mut check: impl AsyncFnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while !check().await {
         assert!(tokio::time::Instant::now() < deadline, "never: {what}");
+        // sleep: the pause between two looks at something that tells nobody of its change
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -83,3 +83,75 @@ pub async fn until(buffer: &Buffer, what: &str, mut holds: impl FnMut(&Buffer) -
             .expect("still open");
     }
 }
+
+/// Everything a buffer answers, in the form of `journal_reader.exs`.
+pub async fn witnessed(buffer: &Buffer) -> Vec<String> {
+    let mut lines = Vec::new();
+    for info in buffer.streams() {
+        let name = hex(info.name.as_bytes());
+        lines.push(format!("stream {name} {} {}", info.first, info.last));
+        lines.extend(
+            info.cursors
+                .iter()
+                .map(|(sink, seq)| format!("cursor {} {name} {seq}", hex(sink.as_bytes()))),
+        );
+        let records = buffer
+            .read(&info.name, 1, usize::MAX, usize::MAX)
+            .await
+            .expect("reads");
+        lines.extend(
+            records
+                .iter()
+                .map(|r| format!("event {name} {} {} {}", r.seq, r.at_ms, hex(&r.payload))),
+        );
+    }
+    for scope in buffer.scopes() {
+        let name = hex(scope.as_bytes());
+        let restored = buffer.restore(&scope).await.expect("restores");
+        let (epoch, batch) = restored.last.unwrap_or_default();
+        lines.push(format!(
+            "scope {name} {} {epoch} {batch} {}",
+            restored.epoch, restored.revision
+        ));
+        lines.extend(
+            restored
+                .state
+                .iter()
+                .map(|(key, value)| format!("state {name} {} {}", hex(key.as_bytes()), hex(value))),
+        );
+        lines.extend(
+            restored
+                .tail
+                .iter()
+                .map(|event| format!("tail {name} {} {}", hex(event.stream.as_bytes()), event.seq)),
+        );
+    }
+    lines.sort();
+    lines
+}
+
+/// What the independent reader finds, or why it refuses.
+pub fn independent(dir: &Path) -> Result<Vec<String>, String> {
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/support/journal_reader.exs"
+    );
+    let output = std::process::Command::new("elixir")
+        .args([Path::new(script), dir])
+        .output()
+        .expect("elixir runs (eval \"$(./scripts/setup --env)\" puts it on the PATH)");
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    let text = String::from_utf8(output.stdout).expect("text");
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    assert!(
+        lines.pop().is_some_and(|last| last.starts_with("ok ")),
+        "{text}"
+    );
+    Ok(lines)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

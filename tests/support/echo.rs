@@ -1,6 +1,6 @@
 //! A node with a process that answers, for tests of the node.
 
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use sidekick::etf::{Pid, Term};
 use sidekick::node::gen_call::{self, Incoming};
@@ -59,7 +59,7 @@ pub fn echo(node: &Node, name: &str) -> (Pid, mpsc::UnboundedReceiver<Signal>) {
                 Incoming::Cast(term) | Incoming::Other(term) => {
                     let _ = hand_on.send(Signal::Message { from, term });
                 }
-                _ => {}
+                Incoming::System { .. } => {}
             }
         }
     });

@@ -9,7 +9,7 @@ use crate::supervisor::event::EventKind;
 use crate::supervisor::machine::{Decision, Input};
 use crate::supervisor::output::{self, Output};
 use crate::supervisor::status::{EndReason, Health, LastExit, LogSource};
-use crate::types::now_ms;
+use crate::types::{UnixMillis, now_ms};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -19,6 +19,27 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 const FACTS: Duration = Duration::from_secs(1);
 /// Lines searched for the last words of an engine.
 const SEARCHED: usize = 2_000;
+
+/// Everything about an end: the three witnesses and what is made of them.
+struct End {
+    reason: EndReason,
+    decision: Option<Decision>,
+    output: Output,
+    record: Option<ExitRecord>,
+    detail: Option<String>,
+    at_ms: UnixMillis,
+    exit_to_detected: Option<Duration>,
+    while_away: bool,
+}
+
+impl End {
+    /// We wanted it, or it left by itself in order; a crash on the way is none of that.
+    fn is_planned(&self) -> bool {
+        let wanted = matches!(self.decision, Some(Decision::Shutdown | Decision::Killed));
+        let orderly = matches!(self.reason, EndReason::Normal | EndReason::Shutdown);
+        (wanted || orderly) && self.output.signal.is_none()
+    }
+}
 
 impl Actor {
     /// The guard is gone without a word.
@@ -33,112 +54,76 @@ impl Actor {
     /// The process ended, as the guard recorded it or nobody knows how.
     pub(super) async fn ended(&mut self, record: Option<ExitRecord>, while_away: bool) {
         let detected_ns = monotonic_ns();
-        let Some(run) = self
-            .run
-            .clone()
-            .filter(|_| self.status.borrow().os_pid.is_some())
-        else {
+        let up = self.status.borrow().os_pid.is_some();
+        let Some(run) = self.run.clone().filter(|_| up) else {
             return;
         };
-        self.context.sessions.close(&self.spec.id);
-        let drained = self.context.tail.drain(self.spec.id.as_str(), true);
-        let _ = tokio::time::timeout(LAST_LINES, drained).await;
-        let lines = self.book.since(run.log_cursor, SEARCHED);
-        let own = lines
-            .iter()
-            .filter(|line| line.source != LogSource::Sidekick);
-        let output = output::read(own.map(|line| line.line.as_str()));
-        let decision = self.machine.decision();
-        let reason = reason(decision, &output, record.as_ref());
-        let detail = self.detail(decision, &output);
-        self.exit_ns = record
-            .as_ref()
-            .filter(|_| !while_away)
-            .map(|record| record.at_ns);
-        let exit_to_detected = self
-            .exit_ns
-            .map(|at| Duration::from_nanos(detected_ns.saturating_sub(at)));
-        let at_ms = record.as_ref().map_or_else(now_ms, |record| record.at_ms);
+        let end = self.judge(&run, record, while_away, detected_ns).await;
         let health = self.status.borrow().health.clone();
-        self.status.send_modify(|status| {
-            status.os_pid = None;
-            status.session = None;
-            status.health = Health::default();
-            status.timings.exit_to_detected = exit_to_detected;
-            status.problem = detail.clone();
-            status.last_exit = Some(LastExit {
-                reason: reason.clone(),
-                at_ms,
-                detail: detail.clone(),
-                bundle: None,
-            });
-        });
-        self.tell_ended(
-            &run,
-            &reason,
-            detail.as_deref(),
-            exit_to_detected,
-            while_away,
-        );
+        self.show(&run, &end);
         let attempt = self.attempts;
-        self.apply(Input::Ended(reason.clone())).await;
+        self.apply(Input::Ended(end.reason.clone())).await;
         self.fulfil(|wish| matches!(wish, Wish::Down), &Ok(()));
+        let words = end.detail.clone();
         self.start_failed(
             attempt,
-            detail
-                .clone()
-                .unwrap_or_else(|| format!("it ended: {reason}")),
+            words.unwrap_or_else(|| format!("it ended: {}", end.reason)),
         );
-        let planned = matches!(decision, Some(Decision::Shutdown | Decision::Killed))
-            || matches!(reason, EndReason::Normal | EndReason::Shutdown);
-        if !planned || output.signal.is_some() {
-            let bundle = Bundle {
-                server: self.spec.id.to_string(),
-                at_ms,
-                start_number: run.start_number,
-                os_pid: run.server.pid as u32,
-                epoch: run.epoch,
-                decision: decision.map(decision_name),
-                detail,
-                while_away,
-                log: self
-                    .book
-                    .since(run.log_cursor, self.context.options.logs.bundle_lines),
-                beats: run
-                    .beats
-                    .iter()
-                    .map(|(at_ms, beat)| beat_facts(*at_ms, beat))
-                    .collect(),
-                figures: self.figures(&health, exit_to_detected),
-                versions: json!({
-                    "sidekick": env!("CARGO_PKG_VERSION"),
-                    "engine": output.engine,
-                    "program": self.spec.command.first(),
-                }),
-                facts: Value::Null,
-                exit: record,
-                output,
-                reason,
-            };
-            self.keep(bundle, run.start);
-        } else {
+        if end.is_planned() {
             let _ = adopt::forget(
                 &self.context.options.run_dir,
                 self.spec.id.as_str(),
                 &run.start,
             );
+        } else {
+            let bundle = self.bundle(&run, end, &health);
+            self.keep(bundle, run.start);
         }
     }
 
-    fn tell_ended(
-        &self,
+    async fn judge(
+        &mut self,
         run: &Run,
-        reason: &EndReason,
-        detail: Option<&str>,
-        exit_to_detected: Option<Duration>,
+        record: Option<ExitRecord>,
         while_away: bool,
-    ) {
+        detected_ns: u64,
+    ) -> End {
+        let output = self.last_words(run).await;
+        let decision = self.machine.decision();
+        self.exit_ns = record
+            .as_ref()
+            .filter(|_| !while_away)
+            .map(|record| record.at_ns);
+        End {
+            reason: reason(decision, &output, record.as_ref()),
+            detail: self.detail(decision, &output),
+            at_ms: record.as_ref().map_or_else(now_ms, |record| record.at_ms),
+            exit_to_detected: self
+                .exit_ns
+                .map(|at| Duration::from_nanos(detected_ns.saturating_sub(at))),
+            decision,
+            output,
+            record,
+            while_away,
+        }
+    }
+
+    fn show(&self, run: &Run, end: &End) {
+        self.status.send_modify(|status| {
+            status.os_pid = None;
+            status.session = None;
+            status.health = Health::default();
+            status.timings.exit_to_detected = end.exit_to_detected;
+            status.problem.clone_from(&end.detail);
+            status.last_exit = Some(LastExit {
+                reason: end.reason.clone(),
+                at_ms: end.at_ms,
+                detail: end.detail.clone(),
+                bundle: None,
+            });
+        });
         let os_pid = run.server.pid as u32;
+        let (reason, detail, while_away) = (&end.reason, end.detail.as_deref(), end.while_away);
         let words = detail
             .map(|detail| format!(": {detail}"))
             .unwrap_or_default();
@@ -153,12 +138,62 @@ impl Actor {
             start_number: run.start_number,
             os_pid,
             reason: reason.clone(),
-            detail: detail.map(str::to_owned),
+            detail: end.detail.clone(),
             exit_ns: self.exit_ns,
-            exit_to_detected,
+            exit_to_detected: end.exit_to_detected,
             while_away,
         };
         self.context.tell(&self.spec.id, kind);
+    }
+
+    fn bundle(&self, run: &Run, end: End, health: &Health) -> Bundle {
+        Bundle {
+            server: self.spec.id.to_string(),
+            at_ms: end.at_ms,
+            start_number: run.start_number,
+            os_pid: run.server.pid as u32,
+            epoch: run.epoch,
+            decision: end.decision.map(decision_name),
+            log: self
+                .book
+                .since(run.log_cursor, self.context.options.logs.bundle_lines),
+            beats: run
+                .beats
+                .iter()
+                .map(|(at_ms, beat)| beat_facts(*at_ms, beat))
+                .collect(),
+            figures: json!({
+                "rss_bytes": health.rss_bytes,
+                "rss_bytes_max": health.rss_bytes_max,
+                "cpu_percent": health.cpu_percent,
+                "ran_ms": run.decided_ns.map(|at| monotonic_ns().saturating_sub(at) / 1_000_000),
+                "exit_to_detected_us": end.exit_to_detected.map(|time| time.as_micros() as u64),
+                "restarts": self.machine.restarts(),
+            }),
+            versions: json!({
+                "sidekick": env!("CARGO_PKG_VERSION"),
+                "engine": end.output.engine,
+                "program": self.spec.command.first(),
+            }),
+            facts: Value::Null,
+            detail: end.detail,
+            while_away: end.while_away,
+            exit: end.record,
+            output: end.output,
+            reason: end.reason,
+        }
+    }
+
+    /// Everything the process wrote, read for what the engine says of its end.
+    async fn last_words(&self, run: &Run) -> Output {
+        self.context.sessions.close(&self.spec.id);
+        let drained = self.context.tail.drain(self.spec.id.as_str(), true);
+        let _ = tokio::time::timeout(LAST_LINES, drained).await;
+        let lines = self.book.since(run.log_cursor, SEARCHED);
+        let own = lines
+            .iter()
+            .filter(|line| line.source != LogSource::Sidekick);
+        output::read(own.map(|line| line.line.as_str()))
     }
 
     /// What an operator should read first.
@@ -189,22 +224,6 @@ impl Actor {
             None => errors.or_else(|| output.script_line.as_ref().map(|line| format!("at {line}"))),
             Some(Decision::Shutdown | Decision::Killed) => None,
         }
-    }
-
-    fn figures(
-        &self,
-        health: &crate::supervisor::status::Health,
-        exit_to_detected: Option<Duration>,
-    ) -> Value {
-        let since_ms = self.run.as_ref().and_then(|run| run.decided_ns);
-        json!({
-            "rss_bytes": health.rss_bytes,
-            "rss_bytes_max": health.rss_bytes_max,
-            "cpu_percent": health.cpu_percent,
-            "ran_ms": since_ms.map(|at| monotonic_ns().saturating_sub(at) / 1_000_000),
-            "exit_to_detected_us": exit_to_detected.map(|time| time.as_micros() as u64),
-            "restarts": self.machine.restarts(),
-        })
     }
 
     /// Writes the bundle beside the restart, which waits for nothing.
@@ -244,10 +263,10 @@ impl Actor {
                     );
                 }
                 Ok(Err(error)) => {
-                    tracing::error!(server = %id, %error, "a crash bundle could not be written")
+                    tracing::error!(server = %id, %error, "a crash bundle could not be written");
                 }
                 Err(error) => {
-                    tracing::error!(server = %id, %error, "a crash bundle could not be written")
+                    tracing::error!(server = %id, %error, "a crash bundle could not be written");
                 }
             }
         });

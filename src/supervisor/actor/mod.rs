@@ -256,7 +256,7 @@ impl Actor {
             Action::Terminate => self.signal(Signal::SIGTERM, true).await,
             Action::Dump => self.signal(Signal::SIGSEGV, false).await,
             Action::Kill => {
-                self.to_guard(&ToGuard::Kill).await;
+                self.send_guard(&ToGuard::Kill).await;
                 // Also by ourselves, for a guard that is itself stopped.
                 if let Some(run) = &self.run {
                     tree::signal(run.server, rustix::process::Signal::KILL);
@@ -275,14 +275,14 @@ impl Actor {
     }
 
     async fn signal(&mut self, signal: Signal, group: bool) {
-        self.to_guard(&ToGuard::Signal {
+        self.send_guard(&ToGuard::Signal {
             signal: signal as i32,
             group,
         })
         .await;
     }
 
-    async fn to_guard(&mut self, message: &ToGuard) {
+    async fn send_guard(&mut self, message: &ToGuard) {
         if let Some(link) = &mut self.link {
             if let Err(error) = link.send(message).await {
                 tracing::warn!(server = %self.spec.id, %error, "the guard is gone");
@@ -321,7 +321,7 @@ impl Actor {
                 }
             }
             Some(other) => {
-                tracing::debug!(server = %self.spec.id, ?other, "unexpected message of the guard")
+                tracing::debug!(server = %self.spec.id, ?other, "unexpected message of the guard");
             }
         }
     }

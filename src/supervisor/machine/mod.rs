@@ -390,7 +390,7 @@ impl Machine {
         }
         match (input, &mut self.phase) {
             (Input::Hello { resumed: true } | Input::Playing, Phase::Awaiting { .. }) => {
-                self.playing(now)
+                self.playing(now);
             }
             (Input::Hello { resumed: false }, Phase::Awaiting { deadline, .. }) => {
                 *deadline = Some(now + self.start_timeout);

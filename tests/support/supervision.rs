@@ -159,7 +159,7 @@ impl House {
                     seen.push(event);
                 }
                 Ok(Err(error)) => panic!("{error}; seen {seen:#?}"),
-                Err(_) => panic!(
+                Err(tokio::time::error::Elapsed { .. }) => panic!(
                     "the event did not come; seen {seen:#?}, now {:#?}",
                     self.supervisor.servers()
                 ),
@@ -214,6 +214,7 @@ pub async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(Instant::now() < deadline, "did not come about");
+        // sleep: the pause between two looks.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -258,6 +259,7 @@ pub async fn eventually_async<T, F: Future<Output = Option<T>>>(mut look: impl F
             return found;
         }
         assert!(Instant::now() < deadline, "did not come about");
+        // sleep: the pause between two looks.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
