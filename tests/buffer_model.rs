@@ -98,11 +98,11 @@ impl World {
         match op {
             Op::Append(s, n, size, by_producer) => {
                 self.append(&stream(&format!("s{s}")), *n, *size, *by_producer)
-                    .await
+                    .await;
             }
             Op::Again(s) => self.again(&stream(&format!("s{s}"))).await,
             Op::Batch(s, events, changes) => {
-                self.batch(&scope(&format!("c{s}")), events, changes).await
+                self.batch(&scope(&format!("c{s}")), events, changes).await;
             }
             Op::Repeat(s) => self.repeat(&scope(&format!("c{s}"))).await,
             Op::Change(s, k, size) => {

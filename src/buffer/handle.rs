@@ -1,6 +1,6 @@
 //! The handle by which all others use the buffer. Clones are cheap and share one committer.
 
-use super::queue::{Command, Reply, Request};
+use super::committer::queue::{Command, Reply, Request};
 use super::shared::{Lane, Shared};
 use super::{
     Activated, AppendError, Appended, Change, Committed, Info, Producer, ReadError, Record,

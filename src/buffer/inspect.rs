@@ -3,14 +3,14 @@
 //! It reads the journal alone. Where a running sidekick owns the directory the newest segment is read as far as it is whole
 //! at that moment, and segments that are freed meanwhile are passed over.
 
-use super::facts::{self, Fact};
-use super::frame::Kind;
 use super::index::{Index, Location, Store};
-use super::record::{Commit, Moved, Run};
-use super::recovery::{journal_dir, read_headers, read_last};
-use super::segment::{self, SegmentHeader};
+use super::journal::facts::{self, Fact};
+use super::journal::frame::Kind;
+use super::journal::record::{Commit, Moved, Run};
+use super::journal::recovery::{journal_dir, read_headers, read_last};
+use super::journal::segment::{self, SegmentHeader};
+use super::journal::walk::{Frame, WalkError, walk, walk_error};
 use super::tables::Tables;
-use super::walk::{Frame, WalkError, walk, walk_error};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -259,7 +259,7 @@ fn in_use(dir: &Path) -> bool {
 }
 
 fn line(segment: u64, frame: &Frame<'_>) -> io::Result<Value> {
-    let malformed = |error: super::codec::Malformed| io::Error::other(error.0);
+    let malformed = |error: super::journal::codec::Malformed| io::Error::other(error.0);
     let content = match frame.kind {
         Kind::Seal => json!({}),
         Kind::Facts => Value::Array(

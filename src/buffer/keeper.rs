@@ -6,12 +6,12 @@
 //! space but its own.
 
 use super::AppendError;
-use super::frame::Kind;
+use super::committer::queue::{Command, LiveRecord, Reply, Request};
 use super::index::{Location, Mark};
+use super::journal::frame::Kind;
+use super::journal::scan::{Next, Scanner};
+use super::journal::segment::{HEADER_BYTES, is_full};
 use super::options::Keep;
-use super::queue::{Command, LiveRecord, Reply, Request};
-use super::scan::{Next, Scanner};
-use super::segment::{HEADER_BYTES, is_full};
 use super::shared::{Chores, Shared};
 use super::tables::{ApplyError, Segment, StreamId, Tables};
 use crate::types::now_ms;

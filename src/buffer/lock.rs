@@ -1,7 +1,7 @@
 //! One owner per directory.
 
 use super::OpenError;
-use super::segment::io_at;
+use super::journal::segment::io_at;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read};

@@ -1,10 +1,25 @@
-//! The durable buffer: journal (truth) and index (rebuildable).
+//! The durable buffer: what it acknowledged survives `kill -9` and a power cut.
+//!
+//! ```text
+//! append, commit, change ─▶ queue ─▶ committer ─▶ journal ─▶ fdatasync ─▶ tables, index ─▶ answer
+//!                                                    ▲                        │
+//!                    keeper: spare segments, trimming, moving, index ◀────────┘
+//! read, restore, state ◀── index says where, the journal says what (checked)
+//! ```
+//!
+//! * `journal`: append-only, checksummed segments; **the truth**. Everything below can be rebuilt from it.
+//! * `committer`: the one thread that writes. It takes all that waits, numbers and fences it, writes it with one
+//!   `fdatasync`, lets it take effect, and only then answers.
+//! * `tables`: what the records say, in memory. Live and recovered buffers apply records by the same code.
+//! * `index`: where events and values lie; sled holds it between runs. Any doubt: moved aside and rebuilt.
+//! * `keeper`: the thread for all that nobody waits for.
+//!
+//! Architecture Invariants: nothing is acknowledged before it is durable. Only `journal` writes segments, only the committer
+//! calls it. No answer comes from the index without the journal's checksum over it. After a failed sync nothing is
+//! written any more. Data streams are bounded by `max_bytes`, queues by permits, reads by the caller.
 
-mod codec;
 mod committer;
 mod error;
-mod facts;
-mod frame;
 mod handle;
 mod index;
 pub mod inspect;
@@ -14,19 +29,9 @@ mod lock;
 mod model;
 mod open;
 mod options;
-mod plan;
-mod queue;
 mod read;
-mod record;
-mod recovery;
-mod replay;
-mod room;
-mod scan;
-mod segment;
-mod serve;
 mod shared;
 mod tables;
-mod walk;
 
 pub use error::{AppendError, OpenError, ReadError};
 pub use handle::Buffer;

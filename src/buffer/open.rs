@@ -1,14 +1,14 @@
 //! Opening a buffer: from options to running threads.
 
 use super::committer::{Committer, Halt};
-use super::facts::Fact;
 use super::handle::Inner;
-use super::journal::Journal;
+use super::journal::facts::Fact;
+use super::journal::recovery::{Recovered, journal_dir, recover};
+use super::journal::segment::{io_at, sync_dir};
+use super::journal::writer::Journal;
 use super::keeper::Keeper;
 use super::lock::{DirLock, make_private_dir};
 use super::options::Start;
-use super::recovery::{Recovered, journal_dir, recover};
-use super::segment::{io_at, sync_dir};
 use super::shared::Shared;
 use super::tables::Tables;
 use super::{AppendError, Buffer, OpenError, Opened, Options};

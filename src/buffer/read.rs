@@ -3,14 +3,16 @@
 //! A segment may be freed while it is read. Its frames then do not pass any more (its id is part of their checksums), and
 //! the index knows their new place: so a read that fails looks again before it believes that something is damaged.
 
-use super::frame::Kind;
+use super::ReadError;
 use super::index::{Entry, Extent, IndexError, Location, TailRun, keys};
+use super::journal::codec::Malformed;
+use super::journal::facts;
+use super::journal::frame::Kind;
+use super::journal::record::{Commit, Moved, Run};
+use super::journal::scan::{Next, Scanner};
 use super::model::{Record, Restored, StateDelta, TailEvent};
-use super::record::{Commit, Moved, Run};
-use super::scan::{Next, Scanner};
 use super::shared::Shared;
 use super::tables::{Tables, WINDOW};
-use super::{ReadError, facts};
 use crate::types::{Key, Payload, Revision, Scope, Sequence, SinkName, StreamName, UnixMillis};
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -34,6 +36,8 @@ impl From<IndexError> for Miss {
     }
 }
 
+/// Each key that a record sets in a scope, with revision and value.
+type Changed<'a> = HashMap<&'a [u8], (Revision, &'a [u8])>;
 /// Where an entry's key and its change lie.
 type Wanted = (Key, Entry);
 
@@ -227,7 +231,7 @@ impl Shared {
                 for (key, entry) in of_record {
                     match found.get(key.as_bytes()) {
                         Some((rev, value)) if *rev == entry.rev => {
-                            values.push((key.clone(), Bytes::copy_from_slice(value)))
+                            values.push((key.clone(), Bytes::copy_from_slice(value)));
                         }
                         _ => {
                             return Err(Miss::Stale(format!(
@@ -421,7 +425,7 @@ fn entries(tables: &Tables, scope: &Scope) -> Result<Vec<Wanted>, Miss> {
         Ok((key, Entry::decode(value)?))
     });
     decoded
-        .collect::<Result<_, super::codec::Malformed>>()
+        .collect::<Result<_, Malformed>>()
         .map_err(|error| IndexError::from(error).into())
 }
 
@@ -435,11 +439,7 @@ fn tail_runs(tables: &Tables, scope: &Scope) -> Result<Vec<TailRun>, Miss> {
 }
 
 /// The changes of a record to one scope: revision and value of each key that is set.
-fn changes_of<'a>(
-    kind: Kind,
-    body: &'a [u8],
-    scope: &Scope,
-) -> Result<HashMap<&'a [u8], (Revision, &'a [u8])>, super::codec::Malformed> {
+fn changes_of<'a>(kind: Kind, body: &'a [u8], scope: &Scope) -> Result<Changed<'a>, Malformed> {
     let scope = scope.as_bytes();
     Ok(match kind {
         Kind::Facts | Kind::Seal => HashMap::new(),

@@ -1,10 +1,10 @@
 //! What the handle, the committer and the keeper share.
 
+use super::committer::queue::Queue;
+use super::journal::segment::SegmentDir;
 use super::lock::DirLock;
 use super::model::Opened;
 use super::options::Options;
-use super::queue::Queue;
-use super::segment::SegmentDir;
 use super::tables::Tables;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -47,6 +47,10 @@ impl Lane {
 
 /// What the keeper has been asked to do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "chores are independent of each other"
+)]
 pub(super) struct Chores {
     /// Cursors moved or segments filled: something may go.
     pub trim: bool,
@@ -190,7 +194,10 @@ impl Shared {
 
     /// The index answered wrongly: stops, so that the next start rebuilds it.
     pub fn doubt_index(&self, reason: &str) {
-        let _ = std::fs::write(super::recovery::doubt_file(&self.options.dir), reason);
+        let _ = std::fs::write(
+            super::journal::recovery::doubt_file(&self.options.dir),
+            reason,
+        );
         self.fail(&format!(
             "the index disagrees with the journal ({reason}); the next start rebuilds it"
         ));

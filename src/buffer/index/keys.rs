@@ -1,6 +1,6 @@
 //! Keys and values of the index. Keys sort by what they are about; numbers in keys are big-endian for that reason.
 
-use crate::buffer::codec::{Malformed, Put, Take};
+use crate::buffer::journal::codec::{Malformed, Put, Take};
 use crate::types::{Epoch, Revision, Sequence, UnixMillis};
 
 /// Where the frame of a record begins.
@@ -48,9 +48,9 @@ fn prefix(kind: u8, name: &[u8]) -> Vec<u8> {
 }
 
 fn be(mut key: Vec<u8>, numbers: &[u64]) -> Vec<u8> {
-    numbers
-        .iter()
-        .for_each(|n| key.extend_from_slice(&n.to_be_bytes()));
+    for n in numbers {
+        key.extend_from_slice(&n.to_be_bytes());
+    }
     key
 }
 
@@ -95,9 +95,9 @@ pub(in crate::buffer) fn tail(scope: &[u8], epoch: Epoch, batch: u64, run: u32) 
 impl Extent {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(32);
-        [self.at.segment, self.at.offset, self.before, self.at_ms]
-            .iter()
-            .for_each(|n| out.u64(*n));
+        for n in [self.at.segment, self.at.offset, self.before, self.at_ms] {
+            out.u64(n);
+        }
         out
     }
 
@@ -119,9 +119,9 @@ impl Extent {
 impl Entry {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(29);
-        [self.rev, self.at.segment, self.at.offset]
-            .iter()
-            .for_each(|n| out.u64(*n));
+        for n in [self.rev, self.at.segment, self.at.offset] {
+            out.u64(n);
+        }
         out.u32(self.cost);
         out.u8(u8::from(self.deleted));
         out

@@ -21,13 +21,17 @@ use std::sync::Arc;
 #[error("index: {0}")]
 pub(super) struct IndexError(pub String);
 
-impl From<super::codec::Malformed> for IndexError {
-    fn from(error: super::codec::Malformed) -> Self {
+impl From<super::journal::codec::Malformed> for IndexError {
+    fn from(error: super::journal::codec::Malformed) -> Self {
         Self(error.0.to_owned())
     }
 }
 
+/// Key and value.
+pub(super) type Pair = (Box<[u8]>, Box<[u8]>);
 type Map = BTreeMap<Box<[u8]>, Box<[u8]>>;
+/// Key and value, `None` where a layer removes it.
+type Candidate = (Box<[u8]>, Option<Box<[u8]>>);
 /// Changes: a new value, or `None` where the key is removed.
 pub(super) type Layer = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;
 
@@ -89,11 +93,7 @@ impl Index {
     }
 
     /// The greatest entry in `low..=high`.
-    pub fn floor(
-        &self,
-        low: &[u8],
-        high: &[u8],
-    ) -> Result<Option<(Box<[u8]>, Box<[u8]>)>, IndexError> {
+    pub fn floor(&self, low: &[u8], high: &[u8]) -> Result<Option<Pair>, IndexError> {
         let mut high = Bound::Included(Box::from(high));
         loop {
             let Some((key, value)) = self.floor_candidate(low, &high)? else {
@@ -111,7 +111,7 @@ impl Index {
         &self,
         low: &[u8],
         high: &Bound<Box<[u8]>>,
-    ) -> Result<Option<(Box<[u8]>, Option<Box<[u8]>>)>, IndexError> {
+    ) -> Result<Option<Candidate>, IndexError> {
         let range = (Bound::Included(low), as_slice(high));
         if is_empty(low, high) {
             return Ok(None);
@@ -139,12 +139,7 @@ impl Index {
     }
 
     /// Everything in `from..to`, ascending, at most `limit` entries.
-    pub fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Vec<(Box<[u8]>, Box<[u8]>)>, IndexError> {
+    pub fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Pair>, IndexError> {
         if from >= to || limit == 0 {
             return Ok(Vec::new());
         }
@@ -186,7 +181,7 @@ impl Index {
     }
 
     /// Everything that begins with a prefix.
-    pub fn prefix(&self, prefix: &[u8]) -> Result<Vec<(Box<[u8]>, Box<[u8]>)>, IndexError> {
+    pub fn prefix(&self, prefix: &[u8]) -> Result<Vec<Pair>, IndexError> {
         self.range(prefix, &after_prefix(prefix), usize::MAX)
     }
 

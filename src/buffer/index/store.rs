@@ -1,8 +1,8 @@
 //! sled as the place where the index rests. Everything here may fail or lie; [`SledStore::open`] believes nothing that it
 //! has not checked against the sum over all entries, and the caller rebuilds on any doubt.
 
-use super::{IndexError, Layer, Location};
-use crate::buffer::codec::{Malformed, Put, Take};
+use super::{IndexError, Layer, Location, Pair};
+use crate::buffer::journal::codec::{Malformed, Put, Take};
 use crate::types::Origin;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -184,11 +184,7 @@ impl SledStore {
     }
 
     /// The greatest entry within bounds.
-    pub fn floor(
-        &self,
-        low: &[u8],
-        high: &Bound<Box<[u8]>>,
-    ) -> Result<Option<(Box<[u8]>, Box<[u8]>)>, IndexError> {
+    pub fn floor(&self, low: &[u8], high: &Bound<Box<[u8]>>) -> Result<Option<Pair>, IndexError> {
         let range = (Bound::Included(low), super::as_slice(high));
         let found = guarded(|| self.db.range::<&[u8], _>(range).next_back().transpose())?;
         Ok(found.map(|(key, value)| (Box::from(&*key), Box::from(&*value))))

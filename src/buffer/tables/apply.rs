@@ -1,10 +1,10 @@
 //! How records take effect.
 
 use super::{ApplyError, Cursor, Open, ScopeState, StreamId, Tables, WINDOW};
-use crate::buffer::facts::{self, Fact, ScopeFact, StreamFact};
-use crate::buffer::frame::Kind;
-use crate::buffer::index::{Entry, Extent, IndexError, Location, TailRun, keys};
-use crate::buffer::record::{Changes, Commit, Moved, MovedEntry, MovedRun, Run, Session};
+use crate::buffer::index::{Entry, Extent, IndexError, Location, Pair, TailRun, keys};
+use crate::buffer::journal::facts::{self, Fact, ScopeFact, StreamFact};
+use crate::buffer::journal::frame::Kind;
+use crate::buffer::journal::record::{Changes, Commit, Moved, MovedEntry, MovedRun, Run, Session};
 use crate::types::{Revision, Scope, Sequence, StreamName, UnixMillis};
 use bytes::Bytes;
 
@@ -435,7 +435,7 @@ impl Tables {
     }
 
     /// Counts state entries that the index brought along. A doubt is an error.
-    pub fn count_entries(&mut self, entries: &[(Box<[u8]>, Box<[u8]>)]) -> Result<(), IndexError> {
+    pub fn count_entries(&mut self, entries: &[Pair]) -> Result<(), IndexError> {
         for (_, value) in entries {
             let entry = Entry::decode(value)?;
             if !self.segments.contains_key(&entry.at.segment) {

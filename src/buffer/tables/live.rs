@@ -2,9 +2,9 @@
 
 use super::apply::stream_name;
 use super::{ApplyError, ScopeState, Tables};
-use crate::buffer::frame::Kind;
 use crate::buffer::index::{Entry, Extent, IndexError, Location, keys};
-use crate::buffer::record::{Commit, Moved, MovedEntry, MovedRun, Run, TailTag};
+use crate::buffer::journal::frame::Kind;
+use crate::buffer::journal::record::{Commit, Moved, MovedEntry, MovedRun, Run, TailTag};
 use crate::types::{Scope, UnixMillis};
 use bytes::Bytes;
 

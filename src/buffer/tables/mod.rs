@@ -7,9 +7,9 @@ mod apply;
 mod live;
 mod retain;
 
-use super::codec::Malformed;
-use super::facts::{Fact, Landed, ScopeFact, StreamFact};
 use super::index::{Index, IndexError, Location};
+use super::journal::codec::Malformed;
+use super::journal::facts::{Fact, Landed, ScopeFact, StreamFact};
 use super::model::StreamInfo;
 use crate::types::{
     BatchNumber, Epoch, Origin, Revision, Scope, Sequence, SinkName, StreamName, Token, UnixMillis,

@@ -1,8 +1,8 @@
 //! What may go: trim points, drops, and which segment is worth freeing.
 
 use super::{Segment, Stream, StreamId, Tables};
-use crate::buffer::facts::Fact;
 use crate::buffer::index::{Extent, IndexError, keys};
+use crate::buffer::journal::facts::Fact;
 use crate::buffer::options::{Keep, Options, WhenFull};
 use crate::types::{Sequence, UnixMillis};
 

@@ -14,15 +14,15 @@
 use crc32c::{crc32c, crc32c_append};
 
 /// Length of a frame's header.
-pub(super) const HEADER: usize = 24;
+pub(in crate::buffer) const HEADER: usize = 24;
 /// Frames begin at multiples of this.
-pub(super) const ALIGN: usize = 8;
+pub(in crate::buffer) const ALIGN: usize = 8;
 /// Flag: last frame of its commit.
-pub(super) const LAST: u8 = 1;
+pub(in crate::buffer) const LAST: u8 = 1;
 
 /// What a frame holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::buffer) enum Kind {
     /// Absolute facts (see `facts`).
     Facts = 1,
     /// One append, session batch or state change.
@@ -43,7 +43,7 @@ impl Kind {
 
 /// A checked header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Head {
+pub(in crate::buffer) struct Head {
     pub body_len: u32,
     pub commit: u64,
     pub kind: Kind,
@@ -64,7 +64,7 @@ impl Head {
 }
 
 /// Bytes that a record with a body of this length takes.
-pub(super) const fn framed(body_len: usize) -> usize {
+pub(in crate::buffer) const fn framed(body_len: usize) -> usize {
     (HEADER + body_len).next_multiple_of(ALIGN)
 }
 
@@ -76,7 +76,7 @@ fn salted(segment: u64, offset: u64, header: &[u8]) -> u32 {
 }
 
 /// Fills in the header of the frame that starts at `frame[0]` and whose body already stands behind it.
-pub(super) fn seal(
+pub(in crate::buffer) fn seal(
     frame: &mut [u8],
     segment: u64,
     offset: u64,
@@ -95,7 +95,7 @@ pub(super) fn seal(
 }
 
 /// Checks a header against its place. `None`: no frame begins here.
-pub(super) fn head(bytes: &[u8], segment: u64, offset: u64) -> Option<Head> {
+pub(in crate::buffer) fn head(bytes: &[u8], segment: u64, offset: u64) -> Option<Head> {
     let header = bytes.get(..HEADER)?;
     let word = |at: usize| {
         u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])

@@ -1,8 +1,8 @@
 //! The way into the committer: a queue whose bound is kept by permits that each command carries.
 
-use super::AppendError;
-use super::frame::Kind;
-use super::model::{Appended, Change, Committed, Producer, SessionBatch};
+use crate::buffer::AppendError;
+use crate::buffer::journal::frame::Kind;
+use crate::buffer::model::{Appended, Change, Committed, Producer, SessionBatch};
 use crate::types::{Epoch, Payload, Revision, Scope, SinkName, StreamName, Token};
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// The answer to a command, sent once it is durable.
-pub(super) type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
+pub(in crate::buffer) type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
 
 /// What the committer does.
-pub(super) enum Request {
+pub(in crate::buffer) enum Request {
     Append {
         stream: StreamName,
         payloads: Vec<Payload>,
@@ -63,17 +63,20 @@ pub(super) enum Request {
 }
 
 /// A record of which something is still live.
-pub(super) struct LiveRecord {
+pub(in crate::buffer) struct LiveRecord {
     pub kind: Kind,
     pub offset: u64,
     pub body: Vec<u8>,
 }
 
 /// A request and the permits that bound how many there can be.
-pub(super) struct Command {
+pub(in crate::buffer) struct Command {
     pub request: Request,
     pub permits: Vec<OwnedSemaphorePermit>,
 }
+
+/// The committer has ended.
+pub(in crate::buffer) struct Closed;
 
 #[derive(Default)]
 struct Inner {
@@ -84,17 +87,17 @@ struct Inner {
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Queue {
+pub(in crate::buffer) struct Queue {
     inner: Mutex<Inner>,
     changed: Condvar,
 }
 
 impl Queue {
-    /// Adds a command; gives it back where the committer has ended.
-    pub fn push(&self, command: Command) -> Result<(), Command> {
+    /// Adds a command; drops it where the committer has ended.
+    pub fn push(&self, command: Command) -> Result<(), Closed> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if inner.closed {
-            return Err(command);
+            return Err(Closed);
         }
         inner.commands.push_back(command);
         self.changed.notify_one();
@@ -145,8 +148,9 @@ impl Command {
         match self.request {
             Request::Append { reply, .. } => drop(reply.send(Err(error))),
             Request::Batch { reply, .. } => drop(reply.send(Err(error))),
-            Request::Change { reply, .. } => drop(reply.send(Err(error))),
-            Request::Activate { reply, .. } => drop(reply.send(Err(error))),
+            Request::Change { reply, .. } | Request::Activate { reply, .. } => {
+                drop(reply.send(Err(error)));
+            }
             Request::Forget { reply, .. }
             | Request::Move { reply, .. }
             | Request::Drop { reply, .. }

@@ -3,8 +3,8 @@
 //! A segment is made under the name `spare` and gets its own name only once its header is on disk; so a file named like a
 //! segment always has a whole header, or it is damaged.
 
-use super::OpenError;
 use super::codec::{Put, Take};
+use crate::buffer::OpenError;
 use crate::types::{Origin, UnixMillis, now_ms};
 use crc32c::crc32c;
 use std::fs::{self, File, OpenOptions};
@@ -13,15 +13,15 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The version of the format this code reads and writes.
-pub(super) const VERSION: u32 = 1;
+pub(in crate::buffer) const VERSION: u32 = 1;
 /// Bytes before the first frame.
-pub(super) const HEADER_BYTES: u64 = 4096;
+pub(in crate::buffer) const HEADER_BYTES: u64 = 4096;
 const MAGIC: &[u8; 8] = b"sidekick";
 const SPARE: &str = "spare";
 
 /// The first 4096 bytes of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct SegmentHeader {
+pub(in crate::buffer) struct SegmentHeader {
     pub id: u64,
     pub origin: Origin,
     pub bytes: u64,
@@ -30,7 +30,7 @@ pub(super) struct SegmentHeader {
 
 /// Why a header does not pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BadHeader {
+pub(in crate::buffer) enum BadHeader {
     Damaged(&'static str),
     Version(u32),
 }
@@ -96,7 +96,7 @@ impl SegmentHeader {
 
 /// Where segments lie.
 #[derive(Debug, Clone)]
-pub(super) struct SegmentDir {
+pub(in crate::buffer) struct SegmentDir {
     pub path: PathBuf,
     pub origin: Origin,
     pub segment_bytes: u64,
@@ -186,12 +186,12 @@ impl SegmentDir {
 }
 
 /// The file of a segment within a journal's directory.
-pub(super) fn file(dir: &Path, id: u64) -> PathBuf {
+pub(in crate::buffer) fn file(dir: &Path, id: u64) -> PathBuf {
     dir.join(format!("{id:016x}.seg"))
 }
 
 /// The ids of all segment files in a directory, ascending.
-pub(super) fn list(dir: &Path) -> io::Result<Vec<u64>> {
+pub(in crate::buffer) fn list(dir: &Path) -> io::Result<Vec<u64>> {
     let mut ids = Vec::new();
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
@@ -206,12 +206,12 @@ pub(super) fn list(dir: &Path) -> io::Result<Vec<u64>> {
 }
 
 /// Makes changes of a directory's entries durable.
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+pub(in crate::buffer) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
 /// An [`OpenError::Io`] about a path.
-pub(super) fn io_at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + '_ {
+pub(in crate::buffer) fn io_at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + '_ {
     move |source| OpenError::Io {
         path: path.to_owned(),
         source,
@@ -219,7 +219,7 @@ pub(super) fn io_at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + '_ {
 }
 
 /// Whether an error means that the device (or quota) is full.
-pub(super) fn is_full(error: &io::Error) -> bool {
+pub(in crate::buffer) fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded

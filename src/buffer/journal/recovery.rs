@@ -4,16 +4,16 @@
 //! *later* commit behind a bad place proves that the bad place had been acknowledged: then nothing is cut and the
 //! buffer does not open. All other segments must be whole, sealed, and there.
 
-use super::OpenError;
 use super::facts::{self, Fact};
 use super::frame::Kind;
-use super::index::{Index, IndexError, Mark, SledStore, Store};
-use super::options::Options;
 use super::replay::{Replay, Replayed};
 use super::scan::Scanner;
 use super::segment::{self, BadHeader, HEADER_BYTES, SegmentDir, SegmentHeader, VERSION, io_at};
-use super::tables::Tables;
 use super::walk::{Walked, walk, walk_error};
+use crate::buffer::OpenError;
+use crate::buffer::index::{Index, IndexError, Mark, SledStore, Store};
+use crate::buffer::options::Options;
+use crate::buffer::tables::Tables;
 use crate::types::Origin;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -21,22 +21,22 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// The journal's part of a buffer directory.
-pub(super) fn journal_dir(dir: &Path) -> PathBuf {
+pub(in crate::buffer) fn journal_dir(dir: &Path) -> PathBuf {
     dir.join("journal")
 }
 
 /// The index's part of a buffer directory.
-pub(super) fn index_dir(dir: &Path) -> PathBuf {
+pub(in crate::buffer) fn index_dir(dir: &Path) -> PathBuf {
     dir.join("index")
 }
 
 /// Present where the index was found wrong while it was in use.
-pub(super) fn doubt_file(dir: &Path) -> PathBuf {
+pub(in crate::buffer) fn doubt_file(dir: &Path) -> PathBuf {
     dir.join("index.doubt")
 }
 
 /// What recovery hands on.
-pub(super) struct Recovered {
+pub(in crate::buffer) struct Recovered {
     pub tables: Tables,
     pub dir: SegmentDir,
     pub active: File,
@@ -56,7 +56,7 @@ struct Files {
 }
 
 /// The last segment, and what it says about the others.
-pub(super) struct Last {
+pub(in crate::buffer) struct Last {
     pub header: SegmentHeader,
     pub walked: Walked,
     pub segments: BTreeSet<u64>,
@@ -65,7 +65,7 @@ pub(super) struct Last {
 }
 
 /// Recovers a directory that is locked. Makes a journal where there is none.
-pub(super) fn recover(options: &Options) -> Result<Recovered, OpenError> {
+pub(in crate::buffer) fn recover(options: &Options) -> Result<Recovered, OpenError> {
     let dir = journal_dir(&options.dir);
     let mut files = Files {
         headers: read_headers(&dir)?,
@@ -140,7 +140,7 @@ pub(super) fn recover(options: &Options) -> Result<Recovered, OpenError> {
 }
 
 /// Reads the header of every segment file.
-pub(super) fn read_headers(dir: &Path) -> Result<Vec<SegmentHeader>, OpenError> {
+pub(in crate::buffer) fn read_headers(dir: &Path) -> Result<Vec<SegmentHeader>, OpenError> {
     let mut headers: Vec<SegmentHeader> = Vec::new();
     for id in segment::list(dir).map_err(io_at(dir))? {
         let path = segment::file(dir, id);
@@ -215,7 +215,7 @@ fn drop_unborn(files: &mut Files) -> Result<(), OpenError> {
 }
 
 /// Walks through the newest segment and judges its tail.
-pub(super) fn read_last(dir: &Path, header: SegmentHeader) -> Result<Last, OpenError> {
+pub(in crate::buffer) fn read_last(dir: &Path, header: SegmentHeader) -> Result<Last, OpenError> {
     let path = segment::file(dir, header.id);
     let file = File::open(&path).map_err(io_at(&path))?;
     let mut segments = BTreeSet::from([header.id]);

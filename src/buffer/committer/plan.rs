@@ -3,14 +3,14 @@
 //! A plan is made against the tables (what is durable) and the *heads* (what earlier requests of the same group will have
 //! changed). It only reads; the committer accepts it once there is room for its records.
 
-use super::AppendError;
-use super::facts::{self, Fact, Landed};
-use super::frame::Kind;
-use super::journal::{Group, max_checkpoint};
-use super::model::{Appended, Change, Committed, Producer, SessionBatch};
-use super::options::Options;
-use super::record::{NewChange, NewRun, Produced, Session, encode_commit};
-use super::tables::{Producing, ScopeState, Tables};
+use crate::buffer::AppendError;
+use crate::buffer::journal::facts::{self, Fact, Landed};
+use crate::buffer::journal::frame::Kind;
+use crate::buffer::journal::record::{NewChange, NewRun, Produced, Session, encode_commit};
+use crate::buffer::journal::writer::{Group, max_checkpoint};
+use crate::buffer::model::{Appended, Change, Committed, Producer, SessionBatch};
+use crate::buffer::options::Options;
+use crate::buffer::tables::{Producing, ScopeState, Tables};
 use crate::types::{
     BatchNumber, Epoch, Payload, Revision, Scope, Sequence, StreamName, Token, UnixMillis,
 };
@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, HashMap};
 
 /// What matters of a scope for numbering.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct ScopeHead {
+pub(in crate::buffer) struct ScopeHead {
     epoch: Epoch,
     last: (Epoch, BatchNumber),
     rev: Revision,
@@ -47,7 +47,7 @@ impl From<&ScopeState> for ScopeHead {
 
 /// What the group so far will have changed, once it is durable.
 #[derive(Default)]
-pub(super) struct Heads {
+pub(in crate::buffer) struct Heads {
     streams: HashMap<StreamName, Sequence>,
     scopes: HashMap<Scope, ScopeHead>,
     producers: HashMap<(StreamName, Bytes), Producing>,
@@ -56,7 +56,7 @@ pub(super) struct Heads {
 
 /// Changes to the heads, to be accepted with the records.
 #[derive(Default)]
-pub(super) struct Updates {
+pub(in crate::buffer) struct Updates {
     streams: Vec<(StreamName, Sequence)>,
     scope: Option<(Scope, ScopeHead)>,
     producer: Option<((StreamName, Bytes), Producing)>,
@@ -64,10 +64,10 @@ pub(super) struct Updates {
 }
 
 /// A plan: the answer once durable, and the changes to the heads. Its records stand in the group already.
-pub(super) type Plan<T> = Result<(T, Updates), AppendError>;
+pub(in crate::buffer) type Plan<T> = Result<(T, Updates), AppendError>;
 
 /// What plans are made against.
-pub(super) struct Planner<'a> {
+pub(in crate::buffer) struct Planner<'a> {
     pub tables: &'a Tables,
     pub heads: &'a Heads,
     pub options: &'a Options,
@@ -171,7 +171,7 @@ impl Planner<'_> {
         let mut facts = Vec::new();
         let first = self.number(stream, &mut updates, &mut facts)?;
         let last = first + payloads.len() as u64 - 1;
-        let produced = producer.map(|producer| Produced {
+        let tag = producer.map(|producer| Produced {
             stream: stream.as_bytes(),
             name: &producer.name,
             batch: producer.batch,
@@ -182,7 +182,7 @@ impl Planner<'_> {
                 first,
                 payloads: payloads.iter().map(|payload| &payload[..]),
             };
-            encode_commit(out, self.now_ms, None, produced, vec![run], None);
+            encode_commit(out, self.now_ms, None, tag, vec![run], None);
         });
         push_facts(group, &facts);
         updates.streams.push((stream.clone(), last + 1));
@@ -392,7 +392,7 @@ fn newest(changes: &[Change]) -> Vec<NewChange<'_>> {
 }
 
 /// Adds a facts record, where there are any.
-pub(super) fn push_facts(group: &mut Group, facts: &[Fact]) {
+pub(in crate::buffer) fn push_facts(group: &mut Group, facts: &[Fact]) {
     if !facts.is_empty() {
         group.push(Kind::Facts, |out| facts::encode(facts, out));
     }

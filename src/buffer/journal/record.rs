@@ -13,7 +13,7 @@ const DELETE: u8 = 2;
 
 /// The batch of a session that a record carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Session<'a> {
+pub(in crate::buffer) struct Session<'a> {
     pub scope: &'a [u8],
     pub epoch: Epoch,
     pub batch: BatchNumber,
@@ -21,7 +21,7 @@ pub(super) struct Session<'a> {
 
 /// The append of a producer that a record carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Produced<'a> {
+pub(in crate::buffer) struct Produced<'a> {
     pub stream: &'a [u8],
     pub name: &'a [u8],
     pub batch: u64,
@@ -29,7 +29,7 @@ pub(super) struct Produced<'a> {
 
 /// Consecutive events of one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Run<'a> {
+pub(in crate::buffer) struct Run<'a> {
     pub stream: &'a [u8],
     pub first: Sequence,
     pub count: u32,
@@ -75,7 +75,7 @@ impl<'a> Run<'a> {
 
 /// Changes to one scope's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Changes<'a> {
+pub(in crate::buffer) struct Changes<'a> {
     pub scope: &'a [u8],
     pub rev: Revision,
     raw: &'a [u8],
@@ -110,7 +110,7 @@ impl<'a> Changes<'a> {
 
 /// One atomic write: events, state changes, or both.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Commit<'a> {
+pub(in crate::buffer) struct Commit<'a> {
     pub at_ms: UnixMillis,
     pub session: Option<Session<'a>>,
     pub produced: Option<Produced<'a>>,
@@ -161,17 +161,17 @@ impl<'a> Commit<'a> {
 }
 
 /// A run to be written: its stream, first sequence and payloads.
-pub(super) struct NewRun<'a, P> {
+pub(in crate::buffer) struct NewRun<'a, P> {
     pub stream: &'a [u8],
     pub first: Sequence,
     pub payloads: P,
 }
 
 /// A change to be written: key and value, `None` to remove.
-pub(super) type NewChange<'a> = (&'a [u8], Option<&'a [u8]>);
+pub(in crate::buffer) type NewChange<'a> = (&'a [u8], Option<&'a [u8]>);
 
 /// Appends the body of a commit to `out`.
-pub(super) fn encode_commit<'a, P: ExactSizeIterator<Item = &'a [u8]>>(
+pub(in crate::buffer) fn encode_commit<'a, P: ExactSizeIterator<Item = &'a [u8]>>(
     out: &mut Vec<u8>,
     at_ms: UnixMillis,
     session: Option<Session<'_>>,
@@ -215,9 +215,9 @@ pub(super) fn encode_commit<'a, P: ExactSizeIterator<Item = &'a [u8]>>(
         out.name(scope);
         out.u64(rev);
         out.u32(changes.len() as u32);
-        changes
-            .iter()
-            .for_each(|change| encode_change(out, *change));
+        for change in changes {
+            encode_change(out, *change);
+        }
     }
 }
 
@@ -231,7 +231,7 @@ fn encode_change(out: &mut Vec<u8>, (key, value): NewChange<'_>) {
 
 /// Marks a moved run as part of a session's batch, so that a tail can still be restored from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TailTag<'a> {
+pub(in crate::buffer) struct TailTag<'a> {
     pub session: Session<'a>,
     /// Which run of the batch it was.
     pub run: u32,
@@ -239,7 +239,7 @@ pub(super) struct TailTag<'a> {
 
 /// A run written again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct MovedRun<'a> {
+pub(in crate::buffer) struct MovedRun<'a> {
     pub at_ms: UnixMillis,
     /// About how much the stream had cost before it.
     pub before: u64,
@@ -249,7 +249,7 @@ pub(super) struct MovedRun<'a> {
 
 /// A state entry written again: the newest change of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct MovedEntry<'a> {
+pub(in crate::buffer) struct MovedEntry<'a> {
     pub scope: &'a [u8],
     pub rev: Revision,
     pub key: &'a [u8],
@@ -272,7 +272,7 @@ impl MovedEntry<'_> {
 
 /// Live data of a segment, written again so that the segment can be freed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Moved<'a> {
+pub(in crate::buffer) struct Moved<'a> {
     pub runs: Vec<MovedRun<'a>>,
     pub entries: Vec<MovedEntry<'a>>,
 }
@@ -362,7 +362,7 @@ impl<'a> Moved<'a> {
     }
 }
 
-impl<'a> Run<'a> {
+impl Run<'_> {
     /// The run from `seq` on (which lies within it).
     pub fn from(&self, seq: Sequence) -> Self {
         let skip = seq

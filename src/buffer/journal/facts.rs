@@ -10,11 +10,11 @@ use crate::types::{
 use bytes::Bytes;
 
 /// One batch of a producer and where it landed.
-pub(super) type Landed = (u64, Sequence, Sequence);
+pub(in crate::buffer) type Landed = (u64, Sequence, Sequence);
 
 /// All about a stream but its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct StreamFact {
+pub(in crate::buffer) struct StreamFact {
     pub name: StreamName,
     pub first: Sequence,
     pub next: Sequence,
@@ -25,7 +25,7 @@ pub(super) struct StreamFact {
 
 /// All about a scope but its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ScopeFact {
+pub(in crate::buffer) struct ScopeFact {
     pub scope: Scope,
     pub epoch: Epoch,
     pub token: Option<Token>,
@@ -39,7 +39,7 @@ pub(super) struct ScopeFact {
 
 /// One statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fact {
+pub(in crate::buffer) enum Fact {
     /// A checkpoint begins: cursors and producers stated before are void.
     Reset,
     /// How often the buffer was opened.
@@ -86,7 +86,9 @@ impl Fact {
             Self::Clock(at_ms) => tagged(out, 3).u64(*at_ms),
             Self::Segments(ids) => {
                 tagged(out, 4).u32(ids.len() as u32);
-                ids.iter().for_each(|id| out.u64(*id));
+                for id in ids {
+                    out.u64(*id);
+                }
             }
             Self::Freed(id) => tagged(out, 5).u64(*id),
             Self::Stream(stream) => stream.encode(tagged(out, 6)),
@@ -282,7 +284,7 @@ fn token(take: &mut Take<'_>) -> Result<Option<Token>, Malformed> {
 }
 
 /// Reads the body of a facts record.
-pub(super) fn decode(body: &[u8]) -> Result<Vec<Fact>, Malformed> {
+pub(in crate::buffer) fn decode(body: &[u8]) -> Result<Vec<Fact>, Malformed> {
     let mut take = Take(body);
     let count = take.count(1)?;
     let facts = (0..count)
@@ -293,13 +295,15 @@ pub(super) fn decode(body: &[u8]) -> Result<Vec<Fact>, Malformed> {
 }
 
 /// Appends the body of a facts record to `out`.
-pub(super) fn encode(facts: &[Fact], out: &mut Vec<u8>) {
+pub(in crate::buffer) fn encode(facts: &[Fact], out: &mut Vec<u8>) {
     out.u32(facts.len() as u32);
-    facts.iter().for_each(|fact| fact.encode(out));
+    for fact in facts {
+        fact.encode(out);
+    }
 }
 
 /// The key of a state entry as a checked name.
-pub(super) fn key(bytes: &[u8]) -> Result<Key, Malformed> {
+pub(in crate::buffer) fn key(bytes: &[u8]) -> Result<Key, Malformed> {
     Key::new(Bytes::copy_from_slice(bytes)).map_err(|_| Malformed("a bad key"))
 }
 

@@ -3,17 +3,22 @@
 //! It takes everything that waits, so that all producers share one `fdatasync`; when nothing waits a lone request is
 //! written at once. Requests for which there is no room wait here, in order, without holding up the others.
 
-use super::AppendError;
-use super::facts::Fact;
-use super::journal::{Group, Journal};
-use super::model::{Appended, Committed};
-use super::options::WhenFull;
-use super::plan::{Heads, Planner, Updates};
-use super::queue::{Command, Reply, Request};
-use super::room::Class;
-use super::segment::{HEADER_BYTES, is_full};
-use super::shared::Shared;
-use super::tables::ApplyError;
+mod plan;
+pub(in crate::buffer) mod queue;
+mod room;
+mod serve;
+
+use self::plan::{Heads, Planner, Updates};
+use self::queue::{Command, Reply, Request};
+use self::room::Class;
+use crate::buffer::AppendError;
+use crate::buffer::journal::facts::Fact;
+use crate::buffer::journal::segment::{HEADER_BYTES, is_full};
+use crate::buffer::journal::writer::{Group, Journal};
+use crate::buffer::model::{Appended, Committed};
+use crate::buffer::options::WhenFull;
+use crate::buffer::shared::Shared;
+use crate::buffer::tables::ApplyError;
 use crate::types::{Epoch, Revision, now_ms};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,7 +36,7 @@ const RETRY: Duration = Duration::from_millis(250);
 const SPARE_AT: u64 = 2;
 
 /// The committer ends.
-pub(super) enum Halt {
+pub(in crate::buffer) enum Halt {
     /// It was asked to.
     Closed,
     /// It must not go on.
@@ -64,25 +69,24 @@ impl Answer {
         match self {
             Self::Appended(reply, value) => to(reply, value, outcome),
             Self::Committed(reply, value) => to(reply, value, outcome),
-            Self::Revision(reply, value) => to(reply, value, outcome),
-            Self::Epoch(reply, value) => to(reply, value, outcome),
+            Self::Revision(reply, value) | Self::Epoch(reply, value) => to(reply, value, outcome),
             Self::Done(reply) => to(reply, (), outcome),
         }
     }
 }
 
 /// See the module.
-pub(super) struct Committer {
-    pub(super) shared: Arc<Shared>,
-    pub(super) journal: Journal,
-    pub(super) group: Group,
+pub(in crate::buffer) struct Committer {
+    pub(in crate::buffer) shared: Arc<Shared>,
+    pub(in crate::buffer) journal: Journal,
+    pub(in crate::buffer) group: Group,
     heads: Heads,
     answers: Vec<(Answer, Vec<OwnedSemaphorePermit>)>,
     /// In order: requests without room, and what must not overtake them.
     waiting: VecDeque<Command>,
     cursors_due: Option<Instant>,
     /// The first record of the group is a checkpoint, which states what the tables hold anyway.
-    pub(super) checkpointed: bool,
+    pub(in crate::buffer) checkpointed: bool,
 }
 
 /// What became of a request.
@@ -400,7 +404,7 @@ impl Committer {
     }
 
     /// Adds the cursors that moved since.
-    pub(super) fn cursors(&mut self) -> Result<(), Halt> {
+    pub(in crate::buffer) fn cursors(&mut self) -> Result<(), Halt> {
         self.cursors_due = None;
         let facts = self.shared.tables().dirty_cursors();
         if !facts.is_empty() && !self.upkeep(&facts)? {
@@ -412,7 +416,7 @@ impl Committer {
     }
 
     /// Writes the group, makes it durable, lets it take effect, answers.
-    pub(super) fn flush(&mut self) -> Result<(), Halt> {
+    pub(in crate::buffer) fn flush(&mut self) -> Result<(), Halt> {
         if !self.group.is_empty() {
             self.write()?;
             let mut tables = self.shared.tables();
@@ -431,7 +435,7 @@ impl Committer {
             self.checkpointed = false;
             tables.commit = self.journal.commit;
             let trim = !tables.trimmable.is_empty();
-            let index_now = tables.index.pending() > super::keeper::INDEX_ENTRIES;
+            let index_now = tables.index.pending() > crate::buffer::keeper::INDEX_ENTRIES;
             drop(tables);
             let spare = self.journal.at.offset > self.shared.options.segment_bytes / SPARE_AT;
             self.shared.ask(|chores| {
@@ -477,7 +481,7 @@ impl Committer {
     }
 
     /// Answers a request that has no plan, once it is durable.
-    pub(super) fn done(&mut self, reply: Reply<()>) {
+    pub(in crate::buffer) fn done(&mut self, reply: Reply<()>) {
         self.answers.push((Answer::Done(reply), Vec::new()));
     }
 }

@@ -2,7 +2,7 @@
 //! length word. Shared by records and index values; `docs/FORMAT.md` describes them for other readers.
 
 /// Appends fields to a buffer.
-pub(super) trait Put {
+pub(in crate::buffer) trait Put {
     fn u8(&mut self, value: u8);
     fn u32(&mut self, value: u32);
     fn u64(&mut self, value: u64);
@@ -35,11 +35,11 @@ impl Put for Vec<u8> {
 
 /// A record body did not have the documented form although its checksum held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Malformed(pub &'static str);
+pub(in crate::buffer) struct Malformed(pub &'static str);
 
 /// Takes fields off a slice.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Take<'a>(pub &'a [u8]);
+pub(in crate::buffer) struct Take<'a>(pub &'a [u8]);
 
 impl<'a> Take<'a> {
     pub fn bytes(&mut self, n: usize) -> Result<&'a [u8], Malformed> {

@@ -1,8 +1,8 @@
 //! The writing end of the journal: one group of frames, one `fdatasync`.
 
 use super::frame::{self, HEADER, Kind, framed};
-use super::index::Location;
 use super::segment::{HEADER_BYTES, SegmentDir};
+use crate::buffer::index::Location;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -13,7 +13,7 @@ const KEPT_BUFFER: usize = 1 << 20;
 
 /// Where one record of a group lies.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Placed {
+pub(in crate::buffer) struct Placed {
     pub kind: Kind,
     start: usize,
     body_len: usize,
@@ -21,7 +21,7 @@ pub(super) struct Placed {
 
 /// Records that are written and synced together. They never span segments.
 #[derive(Default)]
-pub(super) struct Group {
+pub(in crate::buffer) struct Group {
     bytes: Vec<u8>,
     placed: Vec<Placed>,
 }
@@ -93,7 +93,7 @@ impl Group {
 }
 
 /// The journal's directory and its active segment.
-pub(super) struct Journal {
+pub(in crate::buffer) struct Journal {
     pub dir: SegmentDir,
     active: File,
     /// Its size; an earlier configuration may have made it.
@@ -193,11 +193,11 @@ impl Journal {
 }
 
 /// The largest framed record in segments of this size: half a segment. A quarter is left for the checkpoint.
-pub(super) fn max_record(segment_bytes: u64) -> u64 {
+pub(in crate::buffer) fn max_record(segment_bytes: u64) -> u64 {
     segment_bytes / 2
 }
 
 /// The largest checkpoint in segments of this size.
-pub(super) fn max_checkpoint(segment_bytes: u64) -> u64 {
+pub(in crate::buffer) fn max_checkpoint(segment_bytes: u64) -> u64 {
     segment_bytes / 4
 }

@@ -1,14 +1,14 @@
 //! Replaying the segments of a journal, oldest first.
 
-use super::OpenError;
-use super::index::{Index, IndexError, Location, Mark, after_prefix};
 use super::recovery::Last;
 use super::segment::{HEADER_BYTES, SegmentDir, SegmentHeader, io_at};
-use super::tables::{ApplyError, Tables};
 use super::walk::{Frame, WalkError, Walked, walk, walk_error};
+use crate::buffer::OpenError;
+use crate::buffer::index::{Index, IndexError, Location, Mark, after_prefix};
+use crate::buffer::tables::{ApplyError, Tables};
 
 /// What a replay ended with.
-pub(super) enum Replayed {
+pub(in crate::buffer) enum Replayed {
     Done {
         tables: Box<Tables>,
         records: u64,
@@ -20,7 +20,7 @@ pub(super) enum Replayed {
 }
 
 /// One replay.
-pub(super) struct Replay<'a> {
+pub(in crate::buffer) struct Replay<'a> {
     dir: &'a SegmentDir,
     headers: Vec<SegmentHeader>,
     last: &'a Last,
@@ -96,13 +96,13 @@ impl<'a> Replay<'a> {
             checked_bytes += walked.end;
             previous = Some((header.id, walked));
         }
-        self.finish(tables, join, records, checked_bytes)
+        self.finish(tables, &join, records, checked_bytes)
     }
 
     fn finish(
         &self,
         mut tables: Tables,
-        join: Join,
+        join: &Join,
         records: u64,
         checked_bytes: u64,
     ) -> Result<Replayed, OpenError> {
@@ -112,7 +112,7 @@ impl<'a> Replay<'a> {
                     "its position is not in the journal".to_owned(),
                 ));
             }
-            if let Err(error) = join.start(&mut tables) {
+            if let Err(error) = start_indexing(&mut tables) {
                 return Ok(Replayed::Doubt(error.0));
             }
         }
@@ -157,7 +157,7 @@ impl Join {
             if !self.met {
                 return Err(IndexError("its position is not in the journal".to_owned()).into());
             }
-            self.start(tables)?;
+            start_indexing(tables)?;
         }
         let at = Location {
             segment,
@@ -179,17 +179,18 @@ impl Join {
         }
         Ok(())
     }
+}
 
-    fn start(&self, tables: &mut Tables) -> Result<(), IndexError> {
-        tables.start_indexing()?;
-        let (mut from, to) = (b"k".to_vec(), after_prefix(b"k"));
-        loop {
-            let entries = tables.index.range(&from, &to, 4096)?;
-            let Some((newest, _)) = entries.last() else {
-                return Ok(());
-            };
-            from = [newest, &[0][..]].concat();
-            tables.count_entries(&entries)?;
-        }
+/// From here on records change the index too; counts what it brought along.
+fn start_indexing(tables: &mut Tables) -> Result<(), IndexError> {
+    tables.start_indexing()?;
+    let (mut from, to) = (b"k".to_vec(), after_prefix(b"k"));
+    loop {
+        let entries = tables.index.range(&from, &to, 4096)?;
+        let Some((newest, _)) = entries.last() else {
+            return Ok(());
+        };
+        from = [newest, &[0][..]].concat();
+        tables.count_entries(&entries)?;
     }
 }

@@ -1,14 +1,14 @@
 //! Room for records: in the active segment, in the next one, or none.
 
-use super::committer::{Committer, Halt};
-use super::facts::Fact;
-use super::frame::Kind;
 use super::plan::push_facts;
-use super::segment::{HEADER_BYTES, is_full};
+use super::{Committer, Halt};
+use crate::buffer::journal::facts::Fact;
+use crate::buffer::journal::frame::Kind;
+use crate::buffer::journal::segment::{HEADER_BYTES, is_full};
 
 /// Who may take how much of the last space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
+pub(in crate::buffer) enum Class {
     /// Events stop at `max_bytes` less the reserve.
     Events,
     /// State and activations may use the reserve.
@@ -19,7 +19,7 @@ pub(super) enum Class {
 
 impl Committer {
     /// Makes room for so many bytes: writes the group, then rolls. False where there is no space for another segment.
-    pub(super) fn make_room(&mut self, class: Class, added: u64) -> Result<bool, Halt> {
+    pub(in crate::buffer) fn make_room(&mut self, class: Class, added: u64) -> Result<bool, Halt> {
         self.flush()?;
         if self.journal.fits(added) {
             return Ok(true);
@@ -43,7 +43,7 @@ impl Committer {
     }
 
     /// Adds facts that make space or cost little. False where there is no space at all.
-    pub(super) fn upkeep(&mut self, facts: &[Fact]) -> Result<bool, Halt> {
+    pub(in crate::buffer) fn upkeep(&mut self, facts: &[Fact]) -> Result<bool, Halt> {
         loop {
             let (count, before) = (self.group.count(), self.group.len());
             push_facts(&mut self.group, facts);
@@ -58,15 +58,15 @@ impl Committer {
         }
     }
 
-    pub(super) fn may_use(&self, class: Class) -> bool {
+    pub(in crate::buffer) fn may_use(&self, class: Class) -> bool {
         self.shared.tables().segments.len() <= self.limit(class)
     }
 
-    pub(super) fn may_roll(&self, class: Class) -> bool {
+    pub(in crate::buffer) fn may_roll(&self, class: Class) -> bool {
         self.shared.tables().segments.len() < self.limit(class)
     }
 
-    pub(super) fn limit(&self, class: Class) -> usize {
+    pub(in crate::buffer) fn limit(&self, class: Class) -> usize {
         match class {
             Class::Events => self.shared.limits.events,
             Class::State => self.shared.limits.state,
@@ -75,7 +75,7 @@ impl Committer {
     }
 
     /// Makes the next segment's file. False where the device is full.
-    pub(super) fn prepare(&self) -> Result<bool, Halt> {
+    pub(in crate::buffer) fn prepare(&self) -> Result<bool, Halt> {
         match self.journal.prepare(&self.shared.spare) {
             Ok(()) => Ok(true),
             Err(error) if is_full(&error) => Ok(false),
@@ -83,7 +83,7 @@ impl Committer {
         }
     }
 
-    pub(super) fn journal_seal(&mut self) -> Result<(), Halt> {
+    pub(in crate::buffer) fn journal_seal(&mut self) -> Result<(), Halt> {
         let at = self.journal.at;
         self.journal
             .seal()
@@ -95,7 +95,7 @@ impl Committer {
     }
 
     /// Begins a segment behind a sealed one. False where the device is full.
-    pub(super) fn begin_next(&mut self) -> Result<bool, Halt> {
+    pub(in crate::buffer) fn begin_next(&mut self) -> Result<bool, Halt> {
         if !self.prepare()? {
             return Ok(false);
         }
@@ -109,7 +109,7 @@ impl Committer {
     }
 
     /// States all facts anew, as the first record of a segment.
-    pub(super) fn checkpoint(&mut self) {
+    pub(in crate::buffer) fn checkpoint(&mut self) {
         let facts = self.shared.tables().checkpoint();
         debug_assert!(self.group.is_empty(), "a checkpoint comes first");
         push_facts(&mut self.group, &facts);

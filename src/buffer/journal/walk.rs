@@ -1,16 +1,16 @@
 //! Walking through a segment, commit by commit.
 
-use super::OpenError;
 use super::frame::Kind;
 use super::scan::{Next, Scanner};
 use super::segment::HEADER_BYTES;
-use super::tables::ApplyError;
+use crate::buffer::OpenError;
+use crate::buffer::tables::ApplyError;
 use std::fs::File;
 use std::path::Path;
 
 /// A segment whose frames were walked through.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Walked {
+pub(in crate::buffer) struct Walked {
     /// Behind the last whole commit.
     pub end: u64,
     /// Number of that commit, and of the first one.
@@ -21,7 +21,7 @@ pub(super) struct Walked {
 }
 
 /// Why a walk ended before its limit.
-pub(super) enum WalkError {
+pub(in crate::buffer) enum WalkError {
     Io(std::io::Error),
     Damaged { offset: u64, reason: String },
     Apply { offset: u64, error: ApplyError },
@@ -29,7 +29,7 @@ pub(super) enum WalkError {
 
 /// Walks through the whole commits of a segment, handing each frame to `take` (kind, body, offset, end, commit, last).
 /// Stops at the first place without a valid frame; what follows there is for the caller to judge.
-pub(super) fn walk(
+pub(in crate::buffer) fn walk(
     file: &File,
     id: u64,
     limit: u64,
@@ -75,7 +75,7 @@ pub(super) fn walk(
 }
 
 /// A frame met on a walk.
-pub(super) struct Frame<'a> {
+pub(in crate::buffer) struct Frame<'a> {
     pub kind: Kind,
     pub body: &'a [u8],
     pub offset: u64,
@@ -85,7 +85,7 @@ pub(super) struct Frame<'a> {
 }
 
 /// A walk's failure as a reason not to open.
-pub(super) fn walk_error(error: WalkError, path: &Path) -> OpenError {
+pub(in crate::buffer) fn walk_error(error: WalkError, path: &Path) -> OpenError {
     match error {
         WalkError::Io(source) => OpenError::Io {
             path: path.to_owned(),

@@ -1,14 +1,14 @@
 //! Requests to the committer that keep the house in order.
 
-use super::AppendError;
-use super::committer::{Committer, Halt};
-use super::facts::Fact;
-use super::frame::{HEADER, Kind, framed};
-use super::index::Location;
 use super::queue::{LiveRecord, Reply, Request};
-use super::record::{Moved, MovedEntry, MovedRun};
 use super::room::Class;
-use super::tables::ApplyError;
+use super::{Committer, Halt};
+use crate::buffer::AppendError;
+use crate::buffer::index::Location;
+use crate::buffer::journal::facts::Fact;
+use crate::buffer::journal::frame::{HEADER, Kind, framed};
+use crate::buffer::journal::record::{Moved, MovedEntry, MovedRun};
+use crate::buffer::tables::ApplyError;
 use crate::types::SinkName;
 
 /// A moved record is closed once it is this large, or an eighth of a segment.
@@ -16,7 +16,7 @@ const PIECE: usize = 64 << 10;
 
 impl Committer {
     /// Serves what needs no numbering.
-    pub(super) fn serve(&mut self, request: Request) -> Result<(), Halt> {
+    pub(in crate::buffer) fn serve(&mut self, request: Request) -> Result<(), Halt> {
         match request {
             Request::Forget { sink, reply } => self.forget(sink, reply),
             Request::Move {

@@ -10,7 +10,7 @@ const CHUNK: usize = 256 << 10;
 
 /// What stands at a position.
 #[derive(Debug)]
-pub(super) enum Next<'a> {
+pub(in crate::buffer) enum Next<'a> {
     /// A whole, valid frame.
     Frame {
         offset: u64,
@@ -22,7 +22,7 @@ pub(super) enum Next<'a> {
 }
 
 /// A position in a segment, and what was read ahead of it.
-pub(super) struct Scanner<'f> {
+pub(in crate::buffer) struct Scanner<'f> {
     file: &'f File,
     segment: u64,
     offset: u64,
