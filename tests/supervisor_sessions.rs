@@ -9,7 +9,7 @@ use sidekick::ports::{Beat, SessionEvent};
 use sidekick::supervisor::{Backoff, EndReason, EventKind, ServerSpec, State, SupervisorError};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use supervision::{House, id, kill, shell};
+use supervision::{House, eventually, id, kill, shell};
 
 fn session(script: &str) -> ServerSpec {
     ServerSpec {
@@ -220,7 +220,7 @@ async fn a_stop_drains_first_and_escalates_only_where_that_is_not_enough() {
     let (supervisor, lobby) = (house.supervisor.clone(), id("lobby"));
     let drain = tokio::spawn(async move { supervisor.drain_server(&lobby).await });
     house.state("lobby", State::Stopping).await;
-    assert_eq!(*house.sessions.drained.lock().unwrap(), [id("lobby")]);
+    eventually(|| (*house.sessions.drained.lock().unwrap() == [id("lobby")]).then_some(())).await;
     // The game ends by itself once it has drained.
     std::fs::write(&go, "").unwrap();
     house.say("lobby", SessionEvent::Drained);

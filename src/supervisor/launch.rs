@@ -3,6 +3,7 @@
 //! The guard gets ready while the last words of the old session are read and the new epoch is made durable: both take
 //! milliseconds, and players wait for them.
 
+use super::adopt;
 use super::check::{self, Checked};
 use super::context::Context;
 use super::link::Link;
@@ -69,7 +70,7 @@ pub async fn launch(
             .await
             .map_err(|error| guard_gone(&error))?;
         match tokio::time::timeout(ANSWER, link.recv()).await {
-            Ok(Some(FromGuard::Prepared { .. })) => Ok(()),
+            Ok(Some(FromGuard::Prepared { pid })) => Ok(process(pid)),
             Ok(Some(FromGuard::Failed { message })) => Err(message),
             Ok(other) => Err(guard_gone(&format!("{other:?}"))),
             Err(_) => Err("the guard does not answer".to_owned()),
@@ -88,7 +89,7 @@ pub async fn launch(
             .map(Some)
             .map_err(|error| error.to_string())
     };
-    let ((), activation) = tokio::try_join!(prepared, activated)?;
+    let (server, activation) = tokio::try_join!(prepared, activated)?;
     let mut env = check::environment(spec, &home);
     if let Some(activation) = &activation {
         context.sessions.expect(&spec.id, activation);
@@ -103,26 +104,29 @@ pub async fn launch(
         epoch: activation.as_ref().map(|activation| activation.epoch),
         note: serde_json::to_string(&note).unwrap_or_default(),
     });
-    link.send(&message)
-        .await
-        .map_err(|error| guard_gone(&error))?;
+    let sent = link.send(&message).await;
     match tokio::time::timeout(ANSWER, link.recv()).await {
-        Ok(Some(FromGuard::Spawned { pid, at_ns })) => {
-            // A process that is already gone again has no start time to read; its end is on its way.
-            let server = ProcessId::of(pid).unwrap_or(ProcessId { pid, start_time: 0 });
-            Ok(Launched {
-                link,
-                server,
-                start,
-                at_ns,
-                activation,
-                warning: checked.warning,
-            })
-        }
+        Ok(Some(FromGuard::Spawned { at_ns, .. })) => Ok(Launched {
+            link,
+            server,
+            start,
+            at_ns,
+            activation,
+            warning: checked.warning,
+        }),
         Ok(Some(FromGuard::Failed { message })) => Err(message),
-        Ok(other) => Err(guard_gone(&format!("{other:?}"))),
-        Err(_) => Err("the guard does not answer".to_owned()),
+        other => {
+            // The server may have run for a moment, and the guard can no longer clean up after it.
+            drop(link);
+            adopt::sweep(server, &start).await;
+            Err(guard_gone(&format!("{sent:?}, {other:?}")))
+        }
     }
+}
+
+/// The process of that number. One that is already gone again has no start time to read; its end is on its way.
+fn process(pid: i32) -> ProcessId {
+    ProcessId::of(pid).unwrap_or(ProcessId { pid, start_time: 0 })
 }
 
 fn guard_gone(what: &dyn std::fmt::Display) -> String {

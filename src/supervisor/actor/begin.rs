@@ -52,6 +52,8 @@ impl Actor {
             tracing::warn!(server = %self.spec.id, "{warning}");
             self.book.note(&warning);
         }
+        // The new guard holds the lock: nothing is left of the process before.
+        self.fulfil(|wish| matches!(wish, Wish::Down), &Ok(()));
         self.link = Some(launched.link);
         let log_cursor = self.book.cursor();
         self.book.note(&match epoch {

@@ -63,7 +63,10 @@ impl Actor {
         self.show(&run, &end);
         let attempt = self.attempts;
         self.apply(Input::Ended(end.reason.clone())).await;
-        self.fulfil(|wish| matches!(wish, Wish::Down), &Ok(()));
+        // Otherwise the guard is still killing what the process left, and says when that is done.
+        if self.link.is_none() {
+            self.fulfil(|wish| matches!(wish, Wish::Down), &Ok(()));
+        }
         let words = end.detail.clone();
         self.start_failed(
             attempt,
