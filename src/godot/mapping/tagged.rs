@@ -133,15 +133,17 @@ fn element_type(term: &Term) -> Result<Option<ElementType>, MapError> {
             let id = type_of_name(atom.as_str()).ok_or_else(fault)?;
             Ok(Some(ElementType::Builtin(id)))
         }
-        Term::Tuple(parts) => match parts.as_slice() {
-            [kind, name] if kind.is_atom("class") => Ok(Some(ElementType::Class(
-                name.as_text().ok_or_else(fault)?.to_owned(),
-            ))),
-            [kind, path] if kind.is_atom("script") => Ok(Some(ElementType::Script(
-                path.as_text().ok_or_else(fault)?.to_owned(),
-            ))),
-            _ => Err(fault()),
-        },
+        Term::Tuple(parts) => {
+            let [kind, name] = parts.as_slice() else {
+                return Err(fault());
+            };
+            let name = name.as_text().ok_or_else(fault)?.to_owned();
+            match kind.as_atom().map(|kind| kind.as_str()) {
+                Some("class") => Ok(Some(ElementType::Class(name))),
+                Some("script") => Ok(Some(ElementType::Script(name))),
+                _ => Err(fault()),
+            }
+        }
         _ => Err(fault()),
     }
 }
