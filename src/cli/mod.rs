@@ -113,12 +113,7 @@ impl ConfigArgs {
             log_filter: self.log,
             epmd_port: self.epmd_port,
         };
-        let config =
-            Config::load(&self.config, &overrides).map_err(|error| Failure::new(USAGE, error))?;
-        config
-            .check_machine()
-            .map_err(|error| Failure::new(USAGE, error))?;
-        Ok(config)
+        Config::load(&self.config, &overrides).map_err(|error| Failure::new(USAGE, error))
     }
 }
 
@@ -175,15 +170,34 @@ fn complain(message: &str) {
 
 fn run(args: ConfigArgs) -> Result<(), Failure> {
     let config = args.load()?;
+    let unusable = config.check_machine().err();
+    if let Some(error) = unusable.as_ref().filter(|_| !games_may_play(&config)) {
+        return Err(Failure::new(USAGE, error));
+    }
     telemetry::init(&config.log).map_err(|error| Failure::new(FAILED, error))?;
+    if let Some(error) = unusable {
+        tracing::error!(%error, "a server cannot be started; sidekick runs all the same, to adopt the games that play");
+    }
     for warning in &config.warnings {
         telemetry::Suspicious { warning }.emit();
     }
     app::run(config).map_err(|error| Failure::new(error.exit_code(), error))
 }
 
+/// Whether an earlier sidekick left games that this one should adopt: then no server's fault may keep it from running.
+fn games_may_play(config: &Config) -> bool {
+    let guards = config.run.guard_dir();
+    config
+        .servers
+        .iter()
+        .any(|server| guards.join(format!("{}.identity", server.id)).exists())
+}
+
 fn check(args: ConfigArgs) -> Result<(), Failure> {
     let config = args.load()?;
+    config
+        .check_machine()
+        .map_err(|error| Failure::new(USAGE, error))?;
     for warning in &config.warnings {
         complain(&format!("warning: {warning}"));
     }

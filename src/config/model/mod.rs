@@ -67,6 +67,11 @@ impl RunConfig {
         self.dir.join("logs")
     }
 
+    /// Locks, identities and exit records of the servers' guards.
+    pub fn guard_dir(&self) -> PathBuf {
+        self.dir.join("guards")
+    }
+
     /// Crash bundles.
     pub fn crash_dir(&self) -> PathBuf {
         self.dir.join("crashes")
