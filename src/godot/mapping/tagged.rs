@@ -97,7 +97,7 @@ fn element_type(term: &Term) -> Result<Option<ElementType>, MapError> {
                 return Err(fault());
             };
             let name = name.as_text().ok_or_else(fault)?.to_owned();
-            match kind.as_atom().map(|kind| kind.as_str()) {
+            match kind.as_atom().map(crate::etf::Atom::as_str) {
                 Some("class") => Ok(Some(ElementType::Class(name))),
                 Some("script") => Ok(Some(ElementType::Script(name))),
                 _ => Err(fault()),
