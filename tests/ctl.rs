@@ -35,6 +35,10 @@ fn a_server_is_seen_stopped_started_restarted_and_killed() {
     assert_eq!(stopped["state"], "stopped");
     assert!(!std::path::Path::new(&format!("/proc/{first}")).exists());
 
+    // SIGTERM reached it: it was stopped, not killed after the deadline.
+    let logs = text(&sidekick.ctl(&["logs", "lobby"]).stdout);
+    assert!(logs.lines().any(|line| line.ends_with("bye")), "{logs}");
+
     sidekick.ctl_json(&["start", "lobby"]);
     let second =
         sidekick.ctl_until(&["status", "lobby"], |status| status["state"] == "running")["os_pid"]
@@ -48,18 +52,25 @@ fn a_server_is_seen_stopped_started_restarted_and_killed() {
     assert_ne!(third, second);
 
     sidekick.ctl_json(&["kill", "lobby"]);
-    sidekick.ctl_until(&["status", "lobby"], |status| {
-        status["state"] == "running" && status["os_pid"].as_u64() != third
-    });
+    let other = |status: &serde_json::Value, than| {
+        status["state"] == "running" && status["os_pid"].as_u64() != than
+    };
+    let fourth = sidekick.ctl_until(&["status", "lobby"], |status| other(status, third))["os_pid"]
+        .as_u64()
+        .unwrap();
+
+    // An end that nobody asked for is a crash.
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(fourth).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    sidekick.ctl_until(&["status", "lobby"], |status| other(status, Some(fourth)));
     let crashes = sidekick.ctl_until(&["crashes", "lobby"], |crashes| {
         crashes.as_array().is_some_and(|list| !list.is_empty())
     });
     let number = crashes[0]["number"].to_string();
-    assert!(
-        sidekick
-            .ctl_json(&["crashes", "lobby", &number])
-            .is_object()
-    );
+    let bundle = sidekick.ctl_json(&["crashes", "lobby", &number]);
+    assert!(bundle.is_object(), "{bundle:#}");
+    let table = text(&sidekick.ctl(&["crashes", "lobby"]).stdout);
+    assert!(table.contains("sigkill"), "{table}");
 }
 
 #[test]

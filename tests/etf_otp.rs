@@ -1,5 +1,7 @@
 //! The term codec and OTP's own understand each other, in both directions, and ours accepts nothing that OTP refuses.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "support/beam.rs"]
 mod beam;
 #[path = "support/terms.rs"]
@@ -59,11 +61,11 @@ fn read(path: &Path) -> Vec<Bytes> {
 async fn erl(epmd: &Epmd) -> Beam {
     let mut beam = Beam::start(&unique("terms"), epmd.port).await;
     beam.eval(
-        r#"
+        r"
         Read = fun(Path) -> {ok, File} = file:read_file(Path), [B || <<L:32, B:L/binary>> <= File] end,
         Write = fun(Path, Bs) -> ok = file:write_file(Path, [<<(byte_size(B)):32, B/binary>> || B <- Bs]) end,
         ok.
-        "#,
+        ",
     )
     .await;
     beam

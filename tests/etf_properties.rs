@@ -1,5 +1,7 @@
 //! The term codec keeps every term, and nothing makes it panic or run away.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "support/terms.rs"]
 mod terms;
 

@@ -1,5 +1,6 @@
 //! Promise: what a real Godot was told is durable is there after its death and after ours, once each and in order, and
 //! play resumes where it was acknowledged.
+#![allow(clippy::unwrap_used)]
 
 #[path = "support/godot.rs"]
 mod godot;
@@ -7,14 +8,14 @@ mod godot;
 #[allow(dead_code, reason = "shared with tests/session_protocol.rs")]
 mod session;
 
-use session::{PATIENCE, Stage};
+use session::Stage;
 use sidekick::etf::{self, Term};
 use sidekick::godot::{ScriptError, SessionLimits};
 use sidekick::ports::{Activation, SessionEvent, Sessions as _};
 use sidekick::types::StreamName;
 use std::collections::{HashMap, HashSet};
 use std::process::{Child, ExitStatus};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The demo game under a stage, killed when dropped.
 struct Game {
@@ -31,15 +32,9 @@ impl Game {
         }
     }
 
-    async fn ends(&mut self) -> ExitStatus {
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(started.elapsed() < PATIENCE, "the game does not end");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+    fn ends(&mut self) -> ExitStatus {
+        let what = || "the game does not end".to_owned();
+        tokio::task::block_in_place(|| godot::until(what, || self.child.try_wait().unwrap()))
     }
 }
 
@@ -90,37 +85,23 @@ fn lines(stage: &Stage, kind: &str) -> Vec<Line> {
         .collect()
 }
 
-async fn until_acked(stage: &Stage, count: usize) -> Line {
-    let started = Instant::now();
-    loop {
-        let acked = lines(stage, "acked");
-        if acked.len() >= count {
-            return acked.last().unwrap().clone();
-        }
-        let said = || godot::output(stage.dir.path());
-        assert!(
-            started.elapsed() < PATIENCE,
-            "only {} acknowledged: {}",
-            acked.len(),
-            said()
-        );
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+fn until_acked(stage: &Stage, count: usize) -> Line {
+    until_lines(stage, "acked", count).pop().unwrap()
 }
 
-async fn until_restored(stage: &Stage, count: usize) -> Line {
-    let started = Instant::now();
-    loop {
-        if let Some(line) = lines(stage, "restored").get(count - 1) {
-            return line.clone();
-        }
-        assert!(
-            started.elapsed() < PATIENCE,
-            "not restored: {}",
+fn until_restored(stage: &Stage, count: usize) -> Line {
+    until_lines(stage, "restored", count)[count - 1].clone()
+}
+
+fn until_lines(stage: &Stage, kind: &str, count: usize) -> Vec<Line> {
+    let what = || {
+        format!(
+            "fewer than {count} lines {kind}: {}",
             godot::output(stage.dir.path())
-        );
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+        )
+    };
+    let look = || Some(lines(stage, kind)).filter(|lines| lines.len() >= count);
+    tokio::task::block_in_place(|| godot::until(what, look))
 }
 
 /// Every event of the match stream, in order.
@@ -156,6 +137,8 @@ fn field(event: &Term, name: &str) -> Term {
 
 /// Counts from outside: nothing acknowledged is missing, nothing is there twice, ticks follow one another.
 async fn assert_whole(stage: &Stage) -> HashMap<u64, String> {
+    // First what was told, then what is there: the game may be playing on.
+    let told = lines(stage, "acked");
     let events = journal(stage).await;
     let mut seen = HashSet::new();
     let mut hashes = HashMap::new();
@@ -168,7 +151,7 @@ async fn assert_whole(stage: &Stage) -> HashMap<u64, String> {
             hashes.insert(tick, field(event, "hash").as_text().unwrap().to_owned());
         }
     }
-    for line in lines(stage, "acked") {
+    for line in told {
         for id in line.ids() {
             assert!(seen.contains(&id), "{id} was acknowledged and is missing");
         }
@@ -184,11 +167,13 @@ async fn a_killed_game_goes_on_where_it_was_acknowledged() {
     for round in 1..=3 {
         let activation = stage.activate(&format!("secret {round}")).await;
         let mut game = Game::start(&stage, &activation);
-        let restored = until_restored(&stage, round).await;
+        let restored = until_restored(&stage, round);
         assert_eq!(restored.fields["verified"], "true");
         assert_eq!(restored.number("epoch"), round as u64);
         assert_eq!(restored.number("first_tick"), restored.number("tick") + 1);
-        if let Some(last) = lines(&stage, "acked").last() {
+        let mut earlier = lines(&stage, "acked");
+        earlier.retain(|line| line.number("epoch") < round as u64);
+        if let Some(last) = earlier.last() {
             assert!(
                 restored.number("tick") >= last.number("tick"),
                 "{restored:?} after {last:?}"
@@ -197,10 +182,10 @@ async fn a_killed_game_goes_on_where_it_was_acknowledged() {
             assert_eq!(hashes[&restored.number("tick")], restored.fields["hash"]);
         }
         played += 40 + 7 * round;
-        until_acked(&stage, played).await;
+        until_acked(&stage, played);
         // SIGKILL, in the middle of whatever it does.
         game.child.kill().unwrap();
-        game.ends().await;
+        game.ends();
         stage.sessions.close(&stage.server);
         let closed = |events: &[SessionEvent]| {
             events
@@ -223,13 +208,13 @@ async fn a_game_outlives_the_session_server_and_loses_nothing() {
     let activation = stage.activate("secret").await;
     let game = Game::start(&stage, &activation);
     for round in 1..=3 {
-        until_acked(&stage, 50 * round).await;
+        until_acked(&stage, 50 * round);
         stage.restart(&activation).await;
         let resumed = |event: &&SessionEvent| matches!(event, SessionEvent::Hello { resumed: true, epoch: 1, os_pid, .. } if *os_pid == game.child.id());
         let count = |events: &[SessionEvent]| events.iter().filter(resumed).count() == round;
         stage.witness.until("return", count).await;
     }
-    until_acked(&stage, 200).await;
+    until_acked(&stage, 200);
     drop(game);
     assert_eq!(
         lines(&stage, "restored").len(),
@@ -248,8 +233,8 @@ async fn a_game_outlives_the_session_server_and_loses_nothing() {
 async fn scripts_answer_calls_and_make_them() {
     let stage = Stage::open(true, SessionLimits::default()).await;
     let activation = stage.activate("secret").await;
-    let mut game = Game::start(&stage, &activation);
-    until_acked(&stage, 10).await;
+    let _game = Game::start(&stage, &activation);
+    until_acked(&stage, 10);
     let ask = |term: Term| {
         stage
             .sessions
@@ -300,7 +285,19 @@ async fn scripts_answer_calls_and_make_them() {
     };
     let refused = ask(Term::list([Term::Pid(pid)])).await.unwrap_err();
     assert!(matches!(&refused, ScriptError::Unsupported { path, .. } if path.to_string() == "[0]"));
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hanging_script_times_out_and_its_death_ends_the_session() {
+    let stage = Stage::open(false, SessionLimits::default()).await;
+    let activation = stage.activate("secret").await;
+    let mut game = Game::start(&stage, &activation);
+    until_acked(&stage, 10);
+    let ask = |term: Term| {
+        stage
+            .sessions
+            .call(&stage.server, term, Duration::from_secs(5))
+    };
     let slow = stage
         .sessions
         .call(&stage.server, Term::atom("hang"), Duration::from_secs(5))
@@ -313,7 +310,7 @@ async fn scripts_answer_calls_and_make_them() {
     );
     assert!(matches!(silent.await, Err(ScriptError::Timeout)));
     game.child.kill().unwrap();
-    game.ends().await;
+    game.ends();
     stage.sessions.close(&stage.server);
     stage
         .witness
@@ -332,9 +329,9 @@ async fn a_game_that_was_followed_ends_itself() {
     let stage = Stage::open(false, SessionLimits::default()).await;
     let first = stage.activate("first").await;
     let mut old = Game::start(&stage, &first);
-    until_acked(&stage, 20).await;
+    until_acked(&stage, 20);
     stage.activate("second").await;
-    assert_eq!(old.ends().await.code(), Some(70));
+    assert_eq!(old.ends().code(), Some(70));
     assert!(godot::output(stage.dir.path()).contains("stale_epoch"));
     assert_whole(&stage).await;
 }
@@ -357,9 +354,9 @@ async fn a_drained_game_saves_and_ends() {
             playing && beats >= 3 && events.contains(&SessionEvent::Ready)
         })
         .await;
-    until_acked(&stage, 40).await;
+    until_acked(&stage, 40);
     assert!(stage.sessions.drain(&stage.server, Duration::from_secs(5)));
-    assert_eq!(game.ends().await.code(), Some(0));
+    assert_eq!(game.ends().code(), Some(0));
     stage
         .witness
         .until("drained", |events| events.contains(&SessionEvent::Drained))

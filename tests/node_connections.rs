@@ -1,5 +1,7 @@
 //! How connections begin and end: cookies, duplicates, both sides at once, names, the port mapper.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "support/beam.rs"]
 mod beam;
 #[path = "support/echo.rs"]

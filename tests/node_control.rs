@@ -1,4 +1,6 @@
-//! The control listener answers a client we did not write (erl_rpc), and only what it should.
+//! The control listener answers a client we did not write (`erl_rpc`), and only what it should.
+
+#![allow(clippy::unwrap_used)]
 
 #[path = "support/echo.rs"]
 mod echo;

@@ -1,5 +1,7 @@
 //! Stock OTP finds, calls, watches and steers processes of a sidekick node.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "support/beam.rs"]
 mod beam;
 #[path = "support/echo.rs"]
@@ -35,7 +37,7 @@ async fn ping_and_hidden() {
         node,
         mut beam,
         name,
-        ..
+        epmd: _epmd,
     } = pair().await;
     assert_eq!(beam.show(&format!("net_adm:ping('{name}').")).await, "pong");
     assert_eq!(
@@ -222,7 +224,7 @@ async fn links_and_exit_signals() {
 }
 
 #[tokio::test]
-async fn rpc_and_erpc() {
+async fn rpc_and_erpc_return_values() {
     let Pair {
         node,
         mut beam,
@@ -230,73 +232,64 @@ async fn rpc_and_erpc() {
         epmd: _epmd,
     } = pair().await;
     node.serve_functions(echo::sums());
-    assert_eq!(
-        beam.show(&format!("rpc:call('{name}', sidekick, add, [2,3])."))
-            .await,
-        "5"
-    );
-    assert_eq!(
-        beam.show(&format!("erpc:call('{name}', sidekick, add, [2,3])."))
-            .await,
-        "5"
-    );
-    let who = format!("erpc:call('{name}', sidekick, whoami, []) =:= node().");
-    assert_eq!(beam.show(&who).await, "true");
-    let rex =
-        format!("gen_server:call({{rex,'{name}'}}, {{call,sidekick,add,[1,1],group_leader()}}).");
-    assert_eq!(beam.show(&rex).await, "2");
-    let undef = "{badrpc,{'EXIT',{undef,[{sidekick,nope,[1],[]}]}}}";
-    assert!(
-        beam.show(&format!("rpc:call('{name}', sidekick, nope, [1])."))
-            .await
-            .starts_with("{badrpc,{'EXIT',{undef,[{sidekick,nope,[1],[]}")
-    );
-    let rex =
-        format!("gen_server:call({{rex,'{name}'}}, {{call,sidekick,nope,[1],group_leader()}}).");
-    assert_eq!(beam.show(&rex).await, undef);
-    let erpc = beam
-        .try_eval(&format!("erpc:call('{name}', os, cmd, [\"true\"])."))
-        .await
-        .to_string();
-    assert!(
-        erpc.starts_with("{error,{exception,undef,[{os,cmd,[\"true\"],[]}"),
-        "{erpc}"
-    );
-    let crash = beam
-        .try_eval(&format!("erpc:call('{name}', sidekick, crash, [])."))
-        .await
-        .to_string();
-    assert!(
-        crash.starts_with("{error,{exception,internal_error,"),
-        "{crash}"
-    );
-    assert_eq!(
-        beam.show(&format!("erpc:cast('{name}', sidekick, add, [1,2])."))
-            .await,
-        "ok"
-    );
-    assert_eq!(
-        beam.show(&format!("rpc:cast('{name}', sidekick, add, [1,2])."))
-            .await,
-        "true"
-    );
-    let many = format!(
-        "{{lists:usort(rpc:multicall(['{name}','{name}'], sidekick, add, [1,2])), erpc:multicall(['{name}'], sidekick, add, [1,2])}}."
-    );
-    let many = beam.try_eval(&many).await.to_string();
-    assert!(many.contains("{ok,3}") || many.contains("[3,3]"), "{many}");
-    assert_eq!(
-        beam.show(&format!(
-            "rpc:call('{name}', net_kernel, get_net_ticktime, [])."
-        ))
-        .await,
-        "60"
-    );
-    assert_eq!(
-        beam.show(&format!("rpc:call('{name}', erlang, node, [])."))
-            .await,
-        format!("'{name}'")
-    );
+    let own_name = format!("'{name}'");
+    let expected = [
+        ("rpc:call(N, sidekick, add, [2,3]).", "5"),
+        ("rpc:cast(N, sidekick, add, [1,2]).", "true"),
+        ("rpc:multicall([N,N], sidekick, add, [1,2]).", "{[3,3],[]}"),
+        ("erpc:call(N, sidekick, add, [2,3]).", "5"),
+        ("erpc:cast(N, sidekick, add, [1,2]).", "ok"),
+        ("erpc:multicall([N], sidekick, add, [1,2]).", "[{ok,3}]"),
+        (
+            "R = erpc:send_request(N, sidekick, add, [4,4]), erpc:receive_response(R).",
+            "8",
+        ),
+        ("erpc:call(N, sidekick, whoami, []) =:= node().", "true"),
+        (
+            "gen_server:call({rex,N}, {call,sidekick,add,[1,1],group_leader()}).",
+            "2",
+        ),
+        ("rpc:call(N, net_kernel, get_net_ticktime, []).", "60"),
+        ("rpc:call(N, erlang, node, []).", &own_name),
+    ];
+    beam.eval(&format!("N = '{name}'.")).await;
+    for (code, value) in expected {
+        assert_eq!(beam.show(code).await, value, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn rpc_and_erpc_refuse_as_otp_does() {
+    let Pair {
+        node,
+        mut beam,
+        name,
+        epmd: _epmd,
+    } = pair().await;
+    node.serve_functions(echo::sums());
+    beam.eval(&format!("N = '{name}'.")).await;
+    let expected = [
+        (
+            "rpc:call(N, sidekick, nope, [1]).",
+            "{ok,{badrpc,{'EXIT',{undef,[{sidekick,nope,[1],[]}",
+        ),
+        (
+            "gen_server:call({rex,N}, {call,sidekick,nope,[1],group_leader()}).",
+            "{ok,{badrpc,{'EXIT',{undef,[{sidekick,nope,[1],[]}]}}}}",
+        ),
+        (
+            "erpc:call(N, os, cmd, [\"true\"]).",
+            "{error,{exception,undef,[{os,cmd,[\"true\"],[]}",
+        ),
+        (
+            "erpc:call(N, sidekick, crash, []).",
+            "{error,{exception,internal_error,",
+        ),
+    ];
+    for (code, start) in expected {
+        let answer = beam.try_eval(code).await.to_string();
+        assert!(answer.starts_with(start), "{code}: {answer}");
+    }
 }
 
 #[tokio::test]

@@ -1,127 +1,24 @@
 //! Promise: whatever a game process sends, or leaves unsent, a session acknowledges only what is on disk, applies
 //! nothing twice, and ends with one clear word instead of harm. The games here are written in Rust, to misbehave exactly.
+#![allow(clippy::unwrap_used)]
 
+#[path = "support/player.rs"]
+mod player;
 #[path = "support/session.rs"]
 #[allow(dead_code, reason = "shared with tests/godot_session.rs")]
 mod session;
 
 use bytes::Bytes;
-use session::{PATIENCE, Stage};
-use sidekick::godot::frame::{FrameReader, frame};
-use sidekick::godot::variant::{self, Precision, Variant};
+use player::{Player, batch, batch_of, bytes, hello, number};
+use session::Stage;
+use sidekick::buffer::{Options, SinkRule, Start, WhenFull};
+use sidekick::godot::frame::frame;
+use sidekick::godot::variant::Variant;
 use sidekick::godot::{SessionError, SessionLimits};
 use sidekick::ports::{SessionEvent, Sessions as _};
-use sidekick::types::StreamName;
+use sidekick::types::{SinkName, StreamName};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-
-/// A game process that says what it is told to say.
-struct Player {
-    frames: FrameReader<OwnedReadHalf>,
-    sink: OwnedWriteHalf,
-}
-
-impl Player {
-    async fn connect(stage: &Stage) -> Self {
-        let stream = UnixStream::connect(stage.socket()).await.unwrap();
-        let (source, sink) = stream.into_split();
-        Self {
-            frames: FrameReader::new(source, 64 << 20),
-            sink,
-        }
-    }
-
-    async fn say(&mut self, message: Variant) {
-        self.sink.write_all(&frame(&message)).await.unwrap();
-    }
-
-    /// The next message, or `None` at the end of the connection.
-    async fn hear(&mut self) -> Option<Variant> {
-        let next = tokio::time::timeout(PATIENCE, self.frames.next())
-            .await
-            .unwrap();
-        next.ok()
-            .flatten()
-            .map(|bytes| variant::decode(bytes).unwrap())
-    }
-
-    async fn hear_type(&mut self, kind: &str) -> Variant {
-        loop {
-            let message = self
-                .hear()
-                .await
-                .unwrap_or_else(|| panic!("no {kind} before the end"));
-            if message.get("type").and_then(Variant::as_str) == Some(kind) {
-                return message;
-            }
-        }
-    }
-
-    /// Waits until everything up to `batch` is acknowledged.
-    async fn acked(&mut self, batch: u64) {
-        while number(&self.hear_type("ack").await, "batch") < batch {}
-    }
-
-    async fn refused(&mut self) -> (String, bool) {
-        let message = self.hear_type("refused").await;
-        let code = message
-            .get("code")
-            .and_then(Variant::as_str)
-            .unwrap()
-            .to_owned();
-        (
-            code,
-            message.get("retry").and_then(Variant::as_bool).unwrap(),
-        )
-    }
-
-    /// A process with the right token, welcomed.
-    async fn join(stage: &Stage, secret: &str, resumed: bool) -> (Self, Variant) {
-        let mut player = Self::connect(stage).await;
-        player.say(hello("lobby", secret, 0, resumed)).await;
-        let welcome = player.hear_type("welcome").await;
-        (player, welcome)
-    }
-}
-
-fn number(message: &Variant, field: &str) -> u64 {
-    message.get(field).and_then(Variant::as_u64).unwrap()
-}
-
-fn hello(server: &str, token: &str, epoch: i64, resumed: bool) -> Variant {
-    Variant::record([
-        ("type", Variant::text("hello")),
-        ("protocol", Variant::Int(1)),
-        ("server", Variant::text(server)),
-        ("token", Variant::text(token)),
-        ("epoch", Variant::Int(epoch)),
-        ("os_pid", Variant::Int(1)),
-        ("engine", Variant::text("test")),
-        ("resumed", Variant::Bool(resumed)),
-    ])
-}
-
-fn bytes(value: &Variant) -> Variant {
-    Variant::Bytes(variant::encode(value, Precision::Single))
-}
-
-/// A batch with one event, the batch's number itself.
-fn batch(number: i64) -> Variant {
-    batch_of(number, bytes(&Variant::Int(number)))
-}
-
-fn batch_of(number: i64, value: Variant) -> Variant {
-    Variant::record([
-        ("type", Variant::text("batch")),
-        ("batch", Variant::Int(number)),
-        (
-            "events",
-            Variant::array(vec![Variant::text("events"), value]),
-        ),
-    ])
-}
 
 async fn count(stage: &Stage) -> usize {
     let stream = StreamName::try_from("events").unwrap();
@@ -292,23 +189,25 @@ async fn restore_gives_state_and_the_tail_after_it() {
 
     stage.activate("next").await;
     let (mut player, _) = Player::join(&stage, "next", false).await;
-    let (mut state, mut tail) = (Vec::new(), Vec::new());
+    let (mut entries, mut tail) = (Vec::new(), Vec::new());
     loop {
         let message = player.hear().await.unwrap();
         match message.get("type").and_then(Variant::as_str).unwrap() {
-            "state" => state.extend_from_slice(message.get("entries").unwrap().as_array().unwrap()),
+            "state" => {
+                entries.extend_from_slice(message.get("entries").unwrap().as_array().unwrap());
+            }
             "tail" => tail.extend_from_slice(message.get("events").unwrap().as_array().unwrap()),
             "restored" => break,
             other => panic!("{other}"),
         }
     }
-    let mut keys: Vec<_> = state
+    let mut keys: Vec<_> = entries
         .chunks(2)
         .map(|pair| pair[0].as_str().unwrap())
         .collect();
     keys.sort_unstable();
     assert_eq!(keys, ["big", "world"]);
-    assert!(state.contains(&Variant::Int(5)) && state.contains(&big));
+    assert!(entries.contains(&Variant::Int(5)) && entries.contains(&big));
     let values: Vec<_> = tail
         .iter()
         .map(|event| event.as_array().unwrap()[3].clone())
@@ -386,6 +285,65 @@ async fn a_game_over_its_window_is_cut_off_and_keeps_what_was_taken() {
     while player.hear().await.is_some() {}
     let (_, welcome) = Player::join(&stage, "secret", true).await;
     assert_eq!(number(&welcome, "batch") as usize, count(&stage).await);
+}
+
+fn small(options: &mut Options) {
+    options.segment_bytes = 64 << 10;
+    options.max_bytes = 512 << 10;
+    options.reserve_bytes = 64 << 10;
+    options.sinks = vec![SinkRule {
+        name: SinkName::try_from("slow").unwrap(),
+        patterns: vec!["*".to_owned()],
+        start: Start::First,
+    }];
+}
+
+async fn a_full_buffer_is_told_and_waited_out(change: fn(&mut Options)) {
+    let stage = Stage::with(false, SessionLimits::default(), change).await;
+    stage.activate("secret").await;
+    let (mut player, _) = Player::join(&stage, "secret", false).await;
+    let fat = |number| batch_of(number, bytes(&Variant::text("x".repeat(8000))));
+    for number in 1..=100 {
+        player.say(fat(number)).await;
+    }
+    let told = player.hear_type("full").await;
+    assert_eq!(told.get("full"), Some(&Variant::Bool(true)));
+    let full_at = count(&stage).await;
+    assert!(full_at < 100, "it never was full");
+
+    // The sink catches up; each time there is room for more.
+    let (sink, stream) = (
+        SinkName::try_from("slow").unwrap(),
+        StreamName::try_from("events").unwrap(),
+    );
+    let mut events = stage.buffer.committed();
+    let catching_up = async {
+        loop {
+            let last = stage.buffer.stream(&stream).map_or(0, |info| info.last);
+            stage.buffer.advance(&sink, &stream, last).await.unwrap();
+            events.changed().await.unwrap();
+        }
+    };
+    tokio::select! {
+        () = player.acked(100) => {}
+        () = catching_up => {}
+    }
+    let info = stage.buffer.stream(&stream).unwrap();
+    assert_eq!((info.last, info.dropped), (100, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_buffer_that_blocks_is_told_and_waited_out() {
+    a_full_buffer_is_told_and_waited_out(small).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_buffer_that_rejects_is_told_and_tried_again() {
+    a_full_buffer_is_told_and_waited_out(|options| {
+        small(options);
+        options.when_full = WhenFull::Reject;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

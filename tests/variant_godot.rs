@@ -1,6 +1,8 @@
-//! Promise: every plain value of GDScript survives the way through sidekick, byte for byte, as a real Godot sees it.
+//! Promise: every plain value of a script survives the way through sidekick, byte for byte, as a real Godot sees it.
+#![allow(clippy::unwrap_used)]
 
 #[path = "support/godot.rs"]
+#[allow(dead_code, reason = "shared with tests/godot_session.rs")]
 mod godot;
 
 use bytes::{Buf, Bytes};

@@ -176,7 +176,7 @@ defmodule Story.Chapters do
   defp bundle(bundle) do
     Say.good("crash bundle #{bundle.number}: #{bundle_text(bundle)}")
 
-    bundle.output.engine_backtrace != [] or bundle.output.script_backtrace != [] ||
+    (bundle.output.engine_backtrace != [] or bundle.output.script_backtrace != []) ||
       raise "the crash bundle holds no backtrace: #{inspect(bundle)}"
   end
 

@@ -12,10 +12,11 @@ defmodule Story.Stage do
     cookie = Base.encode16(:crypto.strong_rand_bytes(12))
     write_secret(Path.join(dir, "cookie"), cookie)
     File.ln_s!(Path.join(repository, "godot/demo"), Path.join(dir, "game"))
-    File.cp!(Path.join(repository, "docs/examples/demo.toml"), Path.join(dir, "demo.toml"))
+    config = File.read!(Path.join(repository, "docs/examples/demo.toml"))
+    File.write!(Path.join(dir, "demo.toml"), String.replace(config, "DEMO_DIR", dir))
 
-    port = free_port()
-    env = [{"ERL_EPMD_PORT", to_string(port)}, {"DEMO_WITNESS", Path.join(dir, "witness.log")}]
+    port = "ERL_EPMD_PORT" |> System.fetch_env!() |> String.to_integer()
+    env = [{"ERL_EPMD_PORT", to_string(port)}]
     binary = System.get_env("SIDEKICK_BIN") || Path.join(repository, "target/release/sidekick")
     stage = %__MODULE__{repository: repository, dir: dir, cookie: cookie, epmd_port: port, env: env, binary: binary}
     start_epmd(stage)
@@ -34,9 +35,10 @@ defmodule Story.Stage do
           stage.env ++
             [
               {"MIX_ENV", "prod"},
-              {"SIDEKICK_FRONTEND", "1"},
               {"SIDEKICK_DATA_DIR", Path.join(stage.dir, "khepri")},
-              {"SIDEKICK_NODES", "sidekick@127.0.0.1"}
+              {"SIDEKICK_NODES", "sidekick@127.0.0.1"},
+              {"SIDEKICK_RETENTION_RECORDS", "infinity"},
+              {"SIDEKICK_RETENTION_BYTES", "infinity"}
             ]
       )
 
@@ -114,7 +116,6 @@ defmodule Story.Stage do
 
   # This process joins the cluster under a name of its own, hidden, by the story's own port mapper.
   defp join(stage) do
-    System.put_env("ERL_EPMD_PORT", to_string(stage.epmd_port))
     {:ok, _} = :net_kernel.start(:"story@127.0.0.1", %{name_domain: :longnames, hidden: true})
     Node.set_cookie(String.to_atom(stage.cookie))
     Say.line("stage set in #{stage.dir}")
@@ -123,13 +124,6 @@ defmodule Story.Stage do
   defp write_secret(path, text) do
     File.write!(path, text)
     File.chmod!(path, 0o400)
-  end
-
-  defp free_port do
-    {:ok, socket} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
-    {:ok, port} = :inet.port(socket)
-    :gen_tcp.close(socket)
-    port
   end
 
   defp listening?(port) do

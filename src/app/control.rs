@@ -13,6 +13,8 @@ use std::sync::Arc;
 /// A running control listener; its files are in the run directory, readable by this user alone.
 pub struct Control {
     file: PathBuf,
+    /// Listens until it is dropped.
+    _listener: ControlListener,
 }
 
 impl Control {
@@ -41,7 +43,10 @@ impl Control {
         write(&run_dir.join("control.cookie"), &secret)?;
         let facts = json!({"port": listener.port(), "node": name.to_string(), "os_pid": std::process::id()});
         write(&file, &facts.to_string())?;
-        Ok(Self { file })
+        Ok(Self {
+            file,
+            _listener: listener,
+        })
     }
 
     /// Nobody is to find the listener any more.

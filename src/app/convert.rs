@@ -114,7 +114,7 @@ pub fn supervisor_options(config: &Config) -> Result<SupervisorOptions, AppError
     let exe = std::env::current_exe().map_err(AppError::Runtime)?;
     let run = &config.run;
     Ok(SupervisorOptions {
-        run_dir: run.dir.join("guards"),
+        run_dir: run.guard_dir(),
         log_dir: run.log_dir(),
         crash_dir: run.crash_dir(),
         home_dir: run.dir.join("homes"),

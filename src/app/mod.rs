@@ -23,7 +23,7 @@ use crate::godot::Sessions;
 use crate::node::Node;
 use crate::shutdown::Shutdown;
 use crate::supervisor::{SessionFeed, Supervisor};
-use crate::upload::Upload;
+use crate::upload::{SinkState, SinkStatus, Upload};
 use control::Control;
 use run_dir::RunDir;
 use std::sync::Arc;
@@ -141,6 +141,16 @@ async fn wait(running: &Running) -> Option<String> {
     }
 }
 
+/// True once every sink has everything. A sink that reaches no node is not waited for.
+async fn drain_uploads(upload: &Upload) -> bool {
+    let sinks = upload.status();
+    let away = |sink: &SinkStatus| matches!(sink.state, SinkState::Waiting | SinkState::Halted);
+    if !sinks.is_empty() && sinks.iter().all(away) {
+        return sinks.iter().all(|sink| sink.lag_records == 0);
+    }
+    upload.drain(UPLOAD_DRAIN).await
+}
+
 async fn finish(running: Running, failure: Option<String>) -> Result<(), AppError> {
     let Running {
         parts,
@@ -157,11 +167,14 @@ async fn finish(running: Running, failure: Option<String>) -> Result<(), AppErro
     tracing::info!("stopping servers; signal again to hurry");
     parts.supervisor.shutdown().await;
     phases.sessions.signal();
-    tokio::select! {
-        done = parts.upload.drain(UPLOAD_DRAIN) => if !done {
-            tracing::warn!("some records are not uploaded yet; they are safe in the buffer and go up at the next start");
-        },
-        () = phases.servers.hurrying() => {}
+    let uploaded = tokio::select! {
+        uploaded = drain_uploads(&parts.upload) => uploaded,
+        () = phases.servers.hurrying() => false,
+    };
+    if !uploaded {
+        tracing::warn!(
+            "some records are not uploaded yet; they are safe in the buffer and go up at the next start"
+        );
     }
     parts.upload.stop();
     parts.buffer.close().await;

@@ -87,131 +87,150 @@ impl Control {
         let Term::Tuple(elements) = message else {
             return None;
         };
-        let mut elements = elements.into_iter();
-        let operation = elements.next()?.as_i64()?;
-        let mut next = || elements.next();
-        Some(match operation {
-            1 => Self::Link {
-                from: pid(next()?)?,
-                to: pid(next()?)?,
-            },
+        let mut fields = Fields(elements.into_iter());
+        let operation = fields.next()?.as_i64()?;
+        match operation {
+            1 | 3 | 8 | 13 | 18 | 35 => Self::parse_link(operation, &mut fields),
+            19..=21 => Self::parse_monitor(operation, &mut fields),
             2 | 12 => {
-                next()?;
-                Self::Send {
+                fields.next()?;
+                Some(Self::Send {
                     from: None,
-                    to: pid(next()?)?,
-                }
+                    to: fields.pid()?,
+                })
             }
-            3 => Self::Exit {
-                from: pid(next()?)?,
-                to: pid(next()?)?,
-                reason: next()?,
-            },
             6 | 16 => {
-                let from = pid(next()?)?;
-                next()?;
-                Self::RegSend {
+                let from = fields.pid()?;
+                fields.next()?;
+                Some(Self::RegSend {
                     from,
-                    name: atom(next()?)?,
-                }
+                    name: fields.atom()?,
+                })
             }
-            8 => Self::Exit2 {
-                from: pid(next()?)?,
-                to: pid(next()?)?,
-                reason: next()?,
-            },
-            13 | 18 => {
-                let (from, to) = (pid(next()?)?, pid(next()?)?);
-                next()?;
-                let reason = next()?;
-                if operation == 13 {
-                    Self::Exit { from, to, reason }
-                } else {
-                    Self::Exit2 { from, to, reason }
-                }
-            }
-            19 => Self::Monitor {
-                from: pid(next()?)?,
-                target: target(next()?)?,
-                reference: reference(next()?)?,
-            },
-            20 => Self::Demonitor {
-                from: pid(next()?)?,
-                target: target(next()?)?,
-                reference: reference(next()?)?,
-            },
-            21 => Self::MonitorExit {
-                from: target(next()?)?,
-                to: pid(next()?)?,
-                reference: reference(next()?)?,
-                reason: next()?,
-            },
-            22 | 23 => Self::Send {
-                from: Some(pid(next()?)?),
-                to: pid(next()?)?,
-            },
-            29 | 30 => Self::Spawn(spawn_request(&mut next)?),
-            33 | 34 => Self::AliasSend {
-                from: pid(next()?)?,
-                alias: reference(next()?)?,
-            },
-            35 => Self::UnlinkId {
-                id: next()?,
-                from: pid(next()?)?,
-                to: pid(next()?)?,
-            },
+            22 | 23 => Some(Self::Send {
+                from: Some(fields.pid()?),
+                to: fields.pid()?,
+            }),
+            29 | 30 => fields.spawn_request().map(Self::Spawn),
+            33 | 34 => Some(Self::AliasSend {
+                from: fields.pid()?,
+                alias: fields.reference()?,
+            }),
             // UNLINK (obsolete), NODE_LINK, GROUP_LEADER, SPAWN_REPLY, UNLINK_ID_ACK.
-            4 | 5 | 7 | 31 | 32 | 36 => Self::Ignored,
-            _ => return None,
+            4 | 5 | 7 | 31 | 32 | 36 => Some(Self::Ignored),
+            _ => None,
+        }
+    }
+
+    fn parse_link(operation: i64, fields: &mut Fields) -> Option<Self> {
+        if operation == 35 {
+            let id = fields.next()?;
+            return Some(Self::UnlinkId {
+                id,
+                from: fields.pid()?,
+                to: fields.pid()?,
+            });
+        }
+        let (from, to) = (fields.pid()?, fields.pid()?);
+        if matches!(operation, 13 | 18) {
+            // The trace token.
+            fields.next()?;
+        }
+        Some(match operation {
+            1 => Self::Link { from, to },
+            3 | 13 => Self::Exit {
+                from,
+                to,
+                reason: fields.next()?,
+            },
+            _ => Self::Exit2 {
+                from,
+                to,
+                reason: fields.next()?,
+            },
+        })
+    }
+
+    fn parse_monitor(operation: i64, fields: &mut Fields) -> Option<Self> {
+        if operation == 21 {
+            return Some(Self::MonitorExit {
+                from: fields.target()?,
+                to: fields.pid()?,
+                reference: fields.reference()?,
+                reason: fields.next()?,
+            });
+        }
+        let (from, target, reference) = (fields.pid()?, fields.target()?, fields.reference()?);
+        Some(if operation == 19 {
+            Self::Monitor {
+                from,
+                target,
+                reference,
+            }
+        } else {
+            Self::Demonitor {
+                from,
+                target,
+                reference,
+            }
         })
     }
 }
 
-fn spawn_request(next: &mut impl FnMut() -> Option<Term>) -> Option<SpawnRequest> {
-    let (id, from, group_leader) = (reference(next()?)?, pid(next()?)?, pid(next()?)?);
-    let mfa = next()?;
-    let [module, function, arity] = mfa.as_tuple()? else {
-        return None;
-    };
-    let Term::List(options) = next()? else {
-        return None;
-    };
-    Some(SpawnRequest {
-        id,
-        from,
-        group_leader,
-        module: module.as_atom()?.clone(),
-        function: function.as_atom()?.clone(),
-        arity: arity.as_i64()?,
-        options,
-    })
-}
+/// The fields of a control message, taken one by one.
+struct Fields(std::vec::IntoIter<Term>);
 
-fn pid(term: Term) -> Option<Pid> {
-    match term {
-        Term::Pid(pid) => Some(pid),
-        _ => None,
+impl Fields {
+    fn next(&mut self) -> Option<Term> {
+        self.0.next()
     }
-}
 
-fn atom(term: Term) -> Option<Atom> {
-    match term {
-        Term::Atom(atom) => Some(atom),
-        _ => None,
+    fn pid(&mut self) -> Option<Pid> {
+        match self.next()? {
+            Term::Pid(pid) => Some(pid),
+            _ => None,
+        }
     }
-}
 
-fn reference(term: Term) -> Option<Reference> {
-    match term {
-        Term::Ref(reference) => Some(reference),
-        _ => None,
+    fn atom(&mut self) -> Option<Atom> {
+        match self.next()? {
+            Term::Atom(atom) => Some(atom),
+            _ => None,
+        }
     }
-}
 
-fn target(term: Term) -> Option<Target> {
-    match term {
-        Term::Pid(pid) => Some(Target::Pid(pid)),
-        Term::Atom(name) => Some(Target::Name(name)),
-        _ => None,
+    fn reference(&mut self) -> Option<Reference> {
+        match self.next()? {
+            Term::Ref(reference) => Some(reference),
+            _ => None,
+        }
+    }
+
+    fn target(&mut self) -> Option<Target> {
+        match self.next()? {
+            Term::Pid(pid) => Some(Target::Pid(pid)),
+            Term::Atom(name) => Some(Target::Name(name)),
+            _ => None,
+        }
+    }
+
+    fn spawn_request(&mut self) -> Option<SpawnRequest> {
+        let (id, from, group_leader) = (self.reference()?, self.pid()?, self.pid()?);
+        let mfa = self.next()?;
+        let [module, function, arity] = mfa.as_tuple()? else {
+            return None;
+        };
+        let Term::List(options) = self.next()? else {
+            return None;
+        };
+        Some(SpawnRequest {
+            id,
+            from,
+            group_leader,
+            module: module.as_atom()?.clone(),
+            function: function.as_atom()?.clone(),
+            arity: arity.as_i64()?,
+            options,
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! The handshake, on both sides.
 //!
-//! erl_dist does the exchange; around it we put what it lacks: a timeout, a check of the peer's flags and name, and
+//! `erl_dist` does the exchange; around it we put what it lacks: a timeout, a check of the peer's flags and name, and
 //! the answer to `alive`, which its client forgets to send.
 
 use crate::dist::stream::SharedStream;
@@ -116,13 +116,15 @@ impl Identity {
     }
 }
 
-/// Shakes hands over a connection that we opened to `expected`.
+/// Shakes hands over a connection that we opened to `expected`. Where the peer says that it has a connection to us
+/// already, `is_connected` tells whether that is so; if not, the peer has not noticed the loss of it yet, and we go on.
 pub async fn connect(
     stream: TcpStream,
     identity: &Identity,
     expected: &NodeName,
+    is_connected: impl Fn() -> bool,
 ) -> Result<Peer, HandshakeError> {
-    let peer = timeout(TIMEOUT, connect_inner(stream, identity))
+    let peer = timeout(TIMEOUT, connect_inner(stream, identity, is_connected))
         .await
         .unwrap_or(Err(HandshakeError::Timeout))?;
     if peer.name == *expected {
@@ -132,7 +134,11 @@ pub async fn connect(
     }
 }
 
-async fn connect_inner(stream: TcpStream, identity: &Identity) -> Result<Peer, HandshakeError> {
+async fn connect_inner(
+    stream: TcpStream,
+    identity: &Identity,
+    is_connected: impl Fn() -> bool,
+) -> Result<Peer, HandshakeError> {
     stream.set_nodelay(true)?;
     let stream = Arc::new(stream);
     let shared = SharedStream(stream.clone());
@@ -144,9 +150,17 @@ async fn connect_inner(stream: TcpStream, identity: &Identity) -> Result<Peer, H
         .map_err(refine)?;
     match status {
         HandshakeStatus::Alive => {
-            // The peer has not noticed yet that our last connection is gone. erl_dist never sends this answer.
-            let mut writer = shared;
-            futures::AsyncWriteExt::write_all(&mut writer, b"\x00\x05strue").await?;
+            // erl_dist never sends this answer.
+            let (mut writer, connected) = (shared, is_connected());
+            let answer: &[u8] = if connected {
+                b"\x00\x06sfalse"
+            } else {
+                b"\x00\x05strue"
+            };
+            futures::AsyncWriteExt::write_all(&mut writer, answer).await?;
+            if connected {
+                return Err(HandshakeError::Simultaneous);
+            }
         }
         HandshakeStatus::Named { .. } => {
             return Err(HandshakeError::Protocol(

@@ -1,6 +1,6 @@
 //! Erlang distribution: port mapper (client and server), handshake, framing, control messages.
 //!
-//! The port mapper's client and the handshake are erl_dist's; the rest is ours, because erl_dist's channel wants a
+//! The port mapper's client and the handshake are `erl_dist`'s; the rest is ours, because its channel wants a
 //! clonable stream, makes three reads and writes per message and knows no bound on a frame.
 //!
 //! We announce neither fragments nor an atom cache, so a peer sends whole pass-through frames:

@@ -1,4 +1,4 @@
-//! A TCP stream that erl_dist can use and that we keep a second hold of.
+//! A TCP stream that `erl_dist` can use and that we keep a second hold of.
 
 use futures::io::{AsyncRead, AsyncWrite};
 use std::io;

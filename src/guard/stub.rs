@@ -58,6 +58,8 @@ fn run(execute: Execute) -> String {
             );
         }
     }
+    // The guard blocks what it waits for, and a mask outlives fork and exec: the server begins with none.
+    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
     let Some((name, args)) = start.args.split_first() else {
         return "the command is empty; set `command`".into();
     };

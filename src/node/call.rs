@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::{mpsc::error::TrySendError, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 /// Why a call to another node's process gave no reply.
@@ -114,10 +114,7 @@ impl Node {
             if *node == self.inner.options.name {
                 return self.call_local(&Atom::new(name), request).await;
             }
-            let connection = self
-                .connected(node)
-                .await
-                .map_err(|_| CallError::NoConnection)?;
+            let connection = self.connected(node).await?;
             connection.outbox.has_room().await;
             self.call_remote(connection, Atom::new(name), request).await
         };
@@ -195,9 +192,7 @@ impl Node {
             from: Some(system.clone()),
             term,
         };
-        if let Err(TrySendError::Full(signal)) = mailbox.try_send(signal) {
-            mailbox.send(signal).await.map_err(|_| CallError::NoProc)?;
-        }
+        mailbox.put(signal, &self.inner.dropped).await;
         match told.await {
             Ok(Told::Reply(reply)) => Ok(reply),
             Ok(Told::Down(reason)) => Err(CallError::from_reason(reason)),

@@ -55,13 +55,55 @@ struct Attempt {
     cancel: CancellationToken,
 }
 
-/// Attempts under way, one per node at most.
+/// How long we hold back while a peer of the wanted name shakes hands with us. Short, as it may be an impostor.
+const COURTESY: Duration = Duration::from_secs(1);
+
+/// Attempts under way: ours, one per node at most, and those of peers.
 #[derive(Debug, Default)]
-pub(super) struct Attempts(Mutex<HashMap<Atom, Attempt>>);
+pub(super) struct Attempts {
+    ours: Mutex<HashMap<Atom, Attempt>>,
+    /// A peer may believe itself connected a moment before we do; then we must not connect to it ourselves.
+    theirs: watch::Sender<HashMap<Atom, usize>>,
+}
 
 impl Attempts {
     fn lock(&self) -> MutexGuard<'_, HashMap<Atom, Attempt>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ours.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a peer's attempt until the value is dropped.
+    fn begin(&self, peer: &Atom) -> Theirs<'_> {
+        self.theirs
+            .send_modify(|theirs| *theirs.entry(peer.clone()).or_default() += 1);
+        Theirs {
+            attempts: self,
+            peer: peer.clone(),
+        }
+    }
+
+    /// Completes when no peer of this name is shaking hands with us, or our courtesy ends. Cancel-safe.
+    async fn let_pass(&self, peer: &Atom) {
+        let mut theirs = self.theirs.subscribe();
+        let over = theirs.wait_for(|theirs| !theirs.contains_key(peer));
+        let _ = timeout(COURTESY, over).await;
+    }
+}
+
+struct Theirs<'a> {
+    attempts: &'a Attempts,
+    peer: Atom,
+}
+
+impl Drop for Theirs<'_> {
+    fn drop(&mut self) {
+        self.attempts.theirs.send_modify(|theirs| {
+            if let Some(count) = theirs.get_mut(&self.peer) {
+                *count -= 1;
+                if *count == 0 {
+                    theirs.remove(&self.peer);
+                }
+            }
+        });
     }
 }
 
@@ -70,6 +112,9 @@ impl Node {
     pub(super) async fn connected(&self, to: &NodeName) -> Result<Arc<Connection>, ConnectError> {
         if *to == self.inner.options.name {
             return Err(ConnectError::Own);
+        }
+        if !self.is_connected(to) {
+            self.inner.attempts.let_pass(to.atom()).await;
         }
         loop {
             if let Some(connection) = self.inner.connections.get(to.atom()) {
@@ -135,7 +180,8 @@ impl Node {
             .await
             .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
             .map_err(|e| ConnectError::Tcp(Arc::new(e)))?;
-        let peer = handshake::connect(stream, &self.inner.identity(), to)
+        let is_connected = || self.is_connected(to);
+        let peer = handshake::connect(stream, &self.inner.identity(), to, is_connected)
             .await
             .map_err(|e| ConnectError::Handshake(Arc::new(e)))?;
         self.adopt(peer, Direction::Outbound);
@@ -181,7 +227,13 @@ impl Node {
     }
 
     async fn welcome(&self, stream: TcpStream, address: SocketAddr) {
-        let decide = |name| std::future::ready(self.verdict(name));
+        let mut theirs = None;
+        let decide = |name: Option<NodeName>| {
+            theirs = name
+                .as_ref()
+                .map(|name| self.inner.attempts.begin(name.atom()));
+            std::future::ready(self.verdict(name))
+        };
         match handshake::accept(stream, &self.inner.identity(), decide).await {
             Ok(peer) => {
                 self.adopt(peer, Direction::Inbound);

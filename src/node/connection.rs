@@ -183,9 +183,10 @@ impl Node {
         }
         inner.waiters.connection_lost(connection.id);
         if current {
-            match why {
-                Some(why) => tracing::info!(peer = %connection.peer, %why, "peer lost"),
-                None => tracing::info!(peer = %connection.peer, "peer disconnected"),
+            if let Some(why) = why {
+                tracing::info!(peer = %connection.peer, %why, "peer lost");
+            } else {
+                tracing::info!(peer = %connection.peer, "peer disconnected");
             }
             let _ = inner.events.send(PeerEvent::Down(connection.peer.clone()));
         }

@@ -6,16 +6,11 @@ use crate::dist::link::{LinkError, Message};
 use crate::etf::{Pid, Reference, Term};
 use crate::node::connection::Connection;
 use crate::node::gen_call::{self, Incoming};
+use crate::node::process::Mailbox;
 use crate::node::registry::Watcher;
 use crate::node::waiters::Told;
 use crate::node::{Node, Signal, erpc, rex};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-use tokio::sync::mpsc::{self, error::TrySendError};
-
-/// How long a peer is read no further while a mailbox that it writes to is full. Then the message is dropped and counted.
-const FULL_MAILBOX_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Node {
     /// Does what a message says. An error ends the connection.
@@ -70,7 +65,7 @@ impl Node {
             } => {
                 self.inner.waiters.tell(&reference, Told::Down(reason));
             }
-            Control::Link { from, to } => self.linked(connection, from, &to),
+            Control::Link { from, to } => self.linked(connection, &from, &to),
             Control::UnlinkId { id, from, to } => {
                 if self.is_local(&to) {
                     self.inner
@@ -89,7 +84,7 @@ impl Node {
                 }
             }
             Control::Exit2 { from, to, reason } => self.exit_signal(from, &to, reason, false).await,
-            Control::Spawn(request) => erpc::handle(self, connection, request, payload),
+            Control::Spawn(request) => erpc::handle(self, connection, &request, payload),
             Control::Ignored => {}
         }
         Ok(())
@@ -164,7 +159,7 @@ impl Node {
         }
     }
 
-    fn linked(&self, connection: &Arc<Connection>, from: Pid, to: &Pid) {
+    fn linked(&self, connection: &Arc<Connection>, from: &Pid, to: &Pid) {
         if *to == self.inner.system {
             return;
         }
@@ -173,7 +168,7 @@ impl Node {
             let reason = Term::atom("noproc");
             connection
                 .outbox
-                .push(|out| frames::exit(out, to, &from, &reason));
+                .push(|out| frames::exit(out, to, from, &reason));
         }
     }
 
@@ -189,39 +184,25 @@ impl Node {
         }
     }
 
-    /// Puts a signal into a mailbox, waiting a while where it is full.
-    pub(super) async fn deliver(&self, mailbox: &mpsc::Sender<Signal>, signal: Signal) {
-        let Err(TrySendError::Full(signal)) = mailbox.try_send(signal) else {
-            return;
-        };
-        if tokio::time::timeout(FULL_MAILBOX_PATIENCE, mailbox.send(signal))
-            .await
-            .is_err()
-        {
-            let dropped = self.inner.dropped.fetch_add(1, Ordering::Relaxed) + 1;
-            tracing::warn!(
-                dropped,
-                "a process does not empty its mailbox; a message to it was dropped"
-            );
-        }
+    async fn deliver(&self, mailbox: &Mailbox, signal: Signal) {
+        mailbox.put(signal, &self.inner.dropped).await;
     }
 
     /// As [`Node::deliver`], for those who must not wait.
-    pub(super) fn deliver_aside(&self, mailbox: mpsc::Sender<Signal>, signal: Signal) {
-        let Err(TrySendError::Full(signal)) = mailbox.try_send(signal) else {
-            return;
-        };
-        let node = self.clone();
-        self.inner
-            .tasks
-            .spawn(async move { node.deliver(&mailbox, signal).await });
+    pub(super) fn deliver_aside(&self, mailbox: Mailbox, signal: Signal) {
+        if let Err(signal) = mailbox.try_put(signal, &self.inner.dropped) {
+            let node = self.clone();
+            self.inner
+                .tasks
+                .spawn(async move { node.deliver(&mailbox, signal).await });
+        }
     }
 
     pub(super) fn is_local(&self, pid: &Pid) -> bool {
         pid.creation == self.inner.system.creation && pid.node == self.inner.system.node
     }
 
-    pub(super) fn mailbox(&self, pid: &Pid) -> Option<mpsc::Sender<Signal>> {
+    pub(super) fn mailbox(&self, pid: &Pid) -> Option<Mailbox> {
         self.is_local(pid)
             .then(|| self.inner.registry.mailbox((pid.id, pid.serial)))?
     }

@@ -107,16 +107,16 @@ pub(super) fn refuse(outbox: &Outbox, request: &SpawnRequest, why: &str) {
 pub(super) fn handle(
     node: &Node,
     connection: &Arc<Connection>,
-    request: SpawnRequest,
+    request: &SpawnRequest,
     payload: Term,
 ) {
     let outbox = connection.outbox.clone();
-    let accepted = match Accepted::parse(connection.peer.atom(), &request, payload) {
+    let accepted = match Accepted::parse(connection.peer.atom(), request, payload) {
         Ok(accepted) => accepted,
-        Err(why) => return refuse(&outbox, &request, why),
+        Err(why) => return refuse(&outbox, request, why),
     };
     let Ok(permit) = node.inner.work.clone().try_acquire_owned() else {
-        return refuse(&outbox, &request, "system_limit");
+        return refuse(&outbox, request, "system_limit");
     };
     let (pid, functions) = (node.next_pid(), Arc::new(node.clone()));
     node.inner.tasks.spawn(async move {

@@ -6,6 +6,7 @@ use crate::dist::{NodeName, frames};
 use crate::etf::{Atom, Pid, Reference, Term};
 use crate::node::connect::Attempts;
 use crate::node::connection::{Connections, Direction};
+use crate::node::process::Mailbox;
 use crate::node::registry::Registry;
 use crate::node::waiters::{Told, Waiters};
 use crate::node::{
@@ -15,11 +16,11 @@ use crate::shutdown::Shutdown;
 use crate::types::UnixMillis;
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -205,6 +206,11 @@ impl Node {
         self.inner.system.creation
     }
 
+    /// Messages dropped so far because a mailbox stayed full.
+    pub fn dropped_messages(&self) -> u64 {
+        self.inner.dropped.load(Ordering::Relaxed)
+    }
+
     /// Where it listens for peers.
     pub fn listen_address(&self) -> SocketAddr {
         self.inner.listen
@@ -251,7 +257,7 @@ impl Node {
 
     /// A new local process whose mailbox holds so many signals.
     pub fn spawn(&self, capacity: usize) -> Process {
-        let (sender, mailbox) = mpsc::channel(capacity.max(1));
+        let (sender, mailbox) = Mailbox::new(capacity);
         let pid = self.next_pid();
         self.inner.registry.insert(&pid, sender);
         Process {
@@ -297,6 +303,7 @@ impl Node {
     }
 
     /// Ends a local process: frees its name, tells monitors and links, and any later use finds `noproc`.
+    #[allow(clippy::needless_pass_by_value)] // Callers make the reason for this call alone.
     pub fn end(&self, pid: &Pid, reason: Term) {
         if !self.is_local(pid) {
             return;

@@ -2,7 +2,13 @@
 
 use crate::etf::{Pid, Term};
 use crate::node::Node;
-use tokio::sync::mpsc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc::{self, error::TrySendError};
+
+/// How long a peer is read no further while a mailbox that it writes to is full.
+const FULL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What arrives at a process.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,8 +36,8 @@ pub enum Signal {
 
 /// The receiving end of a local process. Dropping it ends the process with reason `normal`.
 ///
-/// While its mailbox is full the peers that send to it are read no further, and after a few seconds
-/// messages to it are dropped: so receive briskly, and never await a call to a peer between two receives.
+/// While its mailbox is full the peers that send to it are read no further; after five seconds of that, messages to it are
+/// dropped until it has room again. So receive briskly, and never await a call to a peer between two receives.
 #[derive(Debug)]
 pub struct Process {
     pub(super) pid: Pid,
@@ -59,5 +65,60 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.node.end(&self.pid, Term::atom("normal"));
+    }
+}
+
+/// The sending end of a mailbox.
+#[derive(Clone, Debug)]
+pub(super) struct Mailbox {
+    sender: mpsc::Sender<Signal>,
+    /// It stayed full for longer than patience lasts: nobody waits for it any more.
+    congested: Arc<AtomicBool>,
+}
+
+impl Mailbox {
+    /// A mailbox for so many signals, and its receiving end.
+    pub(super) fn new(capacity: usize) -> (Self, mpsc::Receiver<Signal>) {
+        let (sender, receiver) = mpsc::channel(capacity.max(1));
+        (
+            Self {
+                sender,
+                congested: Arc::default(),
+            },
+            receiver,
+        )
+    }
+
+    /// Puts a signal in without waiting; gives it back where it is worth waiting for room.
+    pub(super) fn try_put(&self, signal: Signal, dropped: &AtomicU64) -> Result<(), Signal> {
+        match self.sender.try_send(signal) {
+            Ok(()) => self.congested.store(false, Ordering::Relaxed),
+            Err(TrySendError::Closed(_)) => {}
+            Err(TrySendError::Full(signal)) if !self.congested.load(Ordering::Relaxed) => {
+                return Err(signal);
+            }
+            Err(TrySendError::Full(_)) => {
+                dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a signal in, waiting a while for room.
+    pub(super) async fn put(&self, signal: Signal, dropped: &AtomicU64) {
+        let Err(signal) = self.try_put(signal, dropped) else {
+            return;
+        };
+        if tokio::time::timeout(FULL_PATIENCE, self.sender.send(signal))
+            .await
+            .is_err()
+        {
+            dropped.fetch_add(1, Ordering::Relaxed);
+            if !self.congested.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    "a process does not empty its mailbox; messages to it are dropped until it does"
+                );
+            }
+        }
     }
 }

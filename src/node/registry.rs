@@ -2,11 +2,10 @@
 
 use crate::dist::control::Target;
 use crate::etf::{Atom, Pid, Reference};
-use crate::node::Signal;
 use crate::node::connection::{Connection, ConnectionId};
+use crate::node::process::Mailbox;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::mpsc;
 
 /// Number of a local process: `id` and `serial` of its pid.
 pub(super) type LocalId = (u32, u32);
@@ -27,7 +26,7 @@ pub(super) struct Watcher {
 #[derive(Debug)]
 struct Entry {
     pid: Pid,
-    mailbox: mpsc::Sender<Signal>,
+    mailbox: Mailbox,
     name: Option<Atom>,
     watchers: HashMap<(ConnectionId, Reference), Watcher>,
     links: HashMap<(ConnectionId, Pid), Arc<Connection>>,
@@ -71,7 +70,7 @@ impl Registry {
         tables.last
     }
 
-    pub(super) fn insert(&self, pid: &Pid, mailbox: mpsc::Sender<Signal>) {
+    pub(super) fn insert(&self, pid: &Pid, mailbox: Mailbox) {
         let entry = Entry {
             pid: pid.clone(),
             mailbox,
@@ -127,14 +126,14 @@ impl Registry {
         self.lock().names.get(name).copied()
     }
 
-    pub(super) fn mailbox(&self, id: LocalId) -> Option<mpsc::Sender<Signal>> {
+    pub(super) fn mailbox(&self, id: LocalId) -> Option<Mailbox> {
         self.lock()
             .processes
             .get(&id)
             .map(|entry| entry.mailbox.clone())
     }
 
-    pub(super) fn mailbox_named(&self, name: &Atom) -> Option<mpsc::Sender<Signal>> {
+    pub(super) fn mailbox_named(&self, name: &Atom) -> Option<Mailbox> {
         let tables = self.lock();
         let id = tables.names.get(name)?;
         tables.processes.get(id).map(|entry| entry.mailbox.clone())
@@ -216,10 +215,7 @@ impl Registry {
     }
 
     /// Forgets all monitors and links of a lost connection; gives whom to tell of each broken link.
-    pub(super) fn connection_lost(
-        &self,
-        connection: ConnectionId,
-    ) -> Vec<(mpsc::Sender<Signal>, Pid)> {
+    pub(super) fn connection_lost(&self, connection: ConnectionId) -> Vec<(Mailbox, Pid)> {
         let mut broken = Vec::new();
         for entry in self.lock().processes.values_mut() {
             entry.watchers.retain(|(of, _), _| *of != connection);

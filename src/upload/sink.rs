@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 const MEMORY: &str = ".sidekick.sinks";
 /// Commits come faster than looking at all streams is worth.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
+/// A connection takes a moment; only then is its absence worth a line in the log.
+const MEETING_TIME: Duration = Duration::from_secs(2);
 
 /// What a sink's handle asks of its task.
 pub(super) enum Command {
@@ -38,6 +40,7 @@ pub(super) struct Sink {
     status: watch::Sender<SinkStatus>,
     look_at: Option<Moment>,
     looked_at: Moment,
+    told: Option<SinkState>,
 }
 
 impl Sink {
@@ -69,6 +72,7 @@ impl Sink {
             status,
             look_at: Some(Moment::ZERO),
             looked_at: Moment::ZERO,
+            told: None,
         };
         (sink, seen)
     }
@@ -121,10 +125,11 @@ impl Sink {
     }
 
     fn wake_at(&self) -> Option<Moment> {
-        match (self.core.wake_at(), self.look_at) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        }
+        let tell_at = self.told.is_none().then_some(MEETING_TIME);
+        [self.core.wake_at(), self.look_at, tell_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn look_soon(&mut self) {
@@ -245,7 +250,9 @@ impl Sink {
                 let _ = done.send(());
             }
         }
-        self.drains.retain(|done| !done.is_closed());
+        // A halted sink will not store it; the asker need not wait.
+        let halted = self.core.state() == SinkState::Halted;
+        self.drains.retain(|done| !done.is_closed() && !halted);
         if self.drains.is_empty() {
             let actions = self.core.handle(self.now(), Input::DrainOver);
             self.act(actions).await;
@@ -255,9 +262,12 @@ impl Sink {
     /// Publishes the status, and logs it where the state changed.
     fn report(&mut self) {
         let status = status_of(&self.core, &self.requests.options);
-        let before = self.status.borrow().state.clone();
-        if is_news(&before, &status.state) {
+        let meeting = status.state == SinkState::Waiting && self.now() < MEETING_TIME;
+        if !meeting && is_news(self.told.as_ref(), &status.state) {
             log(&status);
+        }
+        if !meeting {
+            self.told = Some(status.state.clone());
         }
         self.status.send_if_modified(|seen| {
             let changed = *seen != status;
@@ -267,10 +277,10 @@ impl Sink {
     }
 }
 
-/// Work comes and goes; only trouble and its end are news.
-fn is_news(before: &SinkState, now: &SinkState) -> bool {
+/// Work comes and goes; only trouble, its end, and the beginning are news.
+fn is_news(told: Option<&SinkState>, now: &SinkState) -> bool {
     let calm = |state: &SinkState| matches!(state, SinkState::Idle | SinkState::Uploading);
-    before != now && !(calm(before) && calm(now))
+    told.is_none_or(|told| told != now && !(calm(told) && calm(now)))
 }
 
 fn log(status: &SinkStatus) {

@@ -3,7 +3,7 @@
 //! Every [`Epmd`] has a port of its own, so tests run side by side and never meet the machine's port mapper.
 //! All processes are ended when their value is dropped.
 
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use sidekick::etf::{self, Term};
 use std::path::PathBuf;
@@ -18,10 +18,14 @@ pub const COOKIE: &str = "test-cookie";
 /// How long a peer may take over anything.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A free port, as good as any can be known.
+/// A free port outside the range from which the system takes ports by itself, so that it stays free until it is used.
 pub async fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap().port()
+    loop {
+        let port = rand::random_range(20_000..32_000);
+        if TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A name that no other test uses, at 127.0.0.1.
@@ -196,6 +200,16 @@ impl Beam {
             .expect("the BEAM does not answer")
     }
 
+    /// Stops it in its tracks: its connections stay open and silent.
+    pub fn pause(&self) {
+        let pid = i32::try_from(self.child.id().unwrap()).unwrap();
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(pid),
+            nix::sys::signal::Signal::SIGSTOP,
+        )
+        .unwrap();
+    }
+
     /// `kill -9`.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
@@ -223,6 +237,7 @@ pub async fn eventually(what: &str, mut check: impl AsyncFnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while !check().await {
         assert!(tokio::time::Instant::now() < deadline, "never: {what}");
+        // sleep: the pause between two looks at something that tells nobody of its change
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -1,6 +1,6 @@
 //! A node with a process that answers, for tests of the node.
 
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use sidekick::etf::{Pid, Term};
 use sidekick::node::gen_call::{self, Incoming};
@@ -19,8 +19,18 @@ pub fn options(name: &str, cookie: &str, epmd_port: u16) -> NodeOptions {
     options
 }
 
+/// Shows what the node logs where `RUST_LOG` asks for it.
+pub fn logs() {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_test_writer()
+        .try_init();
+}
+
 /// A running node with default options.
 pub async fn node(name: &str, cookie: &str, epmd_port: u16) -> Node {
+    logs();
     Node::start(options(name, cookie, epmd_port), Shutdown::new())
         .await
         .unwrap()
@@ -49,7 +59,7 @@ pub fn echo(node: &Node, name: &str) -> (Pid, mpsc::UnboundedReceiver<Signal>) {
                 Incoming::Cast(term) | Incoming::Other(term) => {
                     let _ = hand_on.send(Signal::Message { from, term });
                 }
-                _ => {}
+                Incoming::System { .. } => {}
             }
         }
     });

@@ -1,6 +1,6 @@
 //! A frontend for tests: a real BEAM with the Elixir library and Khepri, to be killed and started again.
 
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use crate::beam::{Beam, COOKIE, erlang_binary};
 use sidekick::etf::Term;
@@ -55,7 +55,8 @@ impl Frontend {
         beam.eval(&format!(
             "{{ok, _}} = application:ensure_all_started(sidekick),
              Spec = 'Elixir.Sidekick':child_spec([{{data_dir, {dir}}}, {{retention, [{{records, infinity}}, {{bytes, infinity}}]}}]),
-             {{ok, _}} = supervisor:start_child('Elixir.Sidekick.ApplicationSupervisor', Spec), ok."
+             {{ok, _}} = supervisor:start_child('Elixir.Sidekick.ApplicationSupervisor', Spec),
+             io:setopts([{{binary, false}}])."
         ))
         .await;
         Self { beam }
@@ -75,8 +76,8 @@ impl Frontend {
         let found = self
             .beam
             .eval(&format!(
-                "{{ok, Found}} = 'Elixir.Sidekick.Store':records({origin}, {stream}, 1, 10000000),
-                 [{{maps:get(seq, R), maps:get(payload, R)}} || R <- Found]."
+                "(fun() -> {{ok, Found}} = 'Elixir.Sidekick.Store':records({origin}, {stream}, 1, 10000000),
+                 [{{maps:get(seq, R), maps:get(payload, R)}} || R <- Found] end)()."
             ))
             .await;
         let pair = |term: &Term| match term.as_tuple() {
@@ -93,7 +94,7 @@ impl Frontend {
             erlang_binary(stream.as_bytes()),
         );
         let code = format!(
-            "{{ok, Head}} = 'Elixir.Sidekick.Store':stream({origin}, {stream}), maps:get({key}, Head)."
+            "(fun() -> {{ok, Head}} = 'Elixir.Sidekick.Store':stream({origin}, {stream}), maps:get({key}, Head) end)()."
         );
         self.beam.eval(&code).await.as_u64().unwrap()
     }
@@ -105,7 +106,7 @@ impl Frontend {
             erlang_binary(scope.as_bytes()),
         );
         let code = format!(
-            "{{ok, State}} = 'Elixir.Sidekick.Store':state({origin}, {scope}), lists:sort(maps:to_list(State))."
+            "(fun() -> {{ok, State}} = 'Elixir.Sidekick.Store':state({origin}, {scope}), lists:sort(maps:to_list(State)) end)()."
         );
         let found = self.beam.eval(&code).await;
         let pair = |term: &Term| match term.as_tuple() {

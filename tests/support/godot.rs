@@ -46,3 +46,16 @@ pub fn output(dir: &Path) -> String {
     let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap_or_default();
     format!("{}\n{}", read("stdout"), read("stderr"))
 }
+
+/// Waits for what only a file or a process can show; `what` is for the failure.
+pub fn until<T>(what: impl Fn() -> String, mut look: impl FnMut() -> Option<T>) -> T {
+    let started = std::time::Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(started.elapsed().as_secs() < 20, "{}", what());
+        // sleep: between two looks at another process
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}

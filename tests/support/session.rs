@@ -91,8 +91,14 @@ pub struct Stage {
 impl Stage {
     /// Serves sessions on a Unix socket, or on TCP alone.
     pub async fn open(tcp: bool, limits: SessionLimits) -> Self {
+        Self::with(tcp, limits, |_| {}).await
+    }
+
+    /// The same on a buffer with other options.
+    pub async fn with(tcp: bool, limits: SessionLimits, change: fn(&mut Options)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options::new(dir.path().join("buffer"));
+        let mut options = Options::new(dir.path().join("buffer"));
+        change(&mut options);
         let buffer = tokio::task::spawn_blocking(|| Buffer::open(options))
             .await
             .unwrap()

@@ -1,6 +1,6 @@
 //! Random terms.
 
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use proptest::prelude::*;
 use sidekick::etf::{self, Atom, Pid, Port, Reference, Term};

@@ -116,6 +116,6 @@ defmodule Sidekick.IntegrationTest do
     assert Enum.map(records, &{&1.seq, &1.payload}) == Enum.map(1..1000, &{&1, &1})
     assert {:ok, nodes} = Store.nodes()
     assert Map.has_key?(nodes, node)
-    assert {:ok, %{cursors: %{"khepri" => 1000}}} = Sidekick.stream(node, "events")
+    eventually(fn -> match?({:ok, %{cursors: %{"khepri" => 1000}}}, Sidekick.stream(node, "events")) end)
   end
 end

@@ -31,6 +31,16 @@ static func frame(message: Dictionary) -> PackedByteArray:
 	return bytes
 
 
+## Whether a value may be plain data. Only its outermost type is looked at: looking inside every value would cost more
+## than sending it; sidekick looks inside.
+static func is_plain(value: Variant) -> bool:
+	match typeof(value):
+		TYPE_OBJECT, TYPE_CALLABLE, TYPE_SIGNAL, TYPE_RID:
+			push_error("Sidekick: a value of type %s is not plain data" % type_string(typeof(value)))
+			return false
+	return true
+
+
 ## Whether this engine has Unix sockets.
 static func has_unix_sockets() -> bool:
 	return ClassDB.class_exists("StreamPeerUDS") and ClassDB.can_instantiate("StreamPeerUDS")

@@ -41,9 +41,10 @@ signal _stirred
 const Link := preload("link.gd")
 const Outbox := preload("outbox.gd")
 const Late := preload("late.gd")
+const Calls := preload("calls.gd")
+const Pulse := preload("pulse.gd")
 
 const PROTOCOL := 1
-const BEAT_MS := 250
 const BACKOFF_MS_MIN := 20
 const BACKOFF_MS_MAX := 500
 const HANDSHAKE_MS_MAX := 10000
@@ -75,26 +76,17 @@ var _tail: Array = []
 var _is_restored := false
 var _announced := false
 var _playing_sent := false
+var _broken_told := false
 var _retry_at_ms := 0
 var _backoff_ms := BACKOFF_MS_MIN
 var _deadline_ms := 0
 var _connected := false
+var _generation := 0
 var _full := false
 var _server_full := false
 var _handler := Callable()
-var _calls := {}
-var _call_id := 0
-var _beat_at_ms := 0
-var _frame_usec := 0
-var _frames := 0
-var _frame_ms_sum := 0.0
-var _frame_ms_max := 0.0
-
-
-class PendingCall:
-	extends RefCounted
-	signal done(outcome: Dictionary)
-	var deadline_ms := 0
+var _calls := Calls.new()
+var _pulse := Pulse.new()
 
 
 func _enter_tree() -> void:
@@ -129,13 +121,7 @@ func _exit_tree() -> void:
 
 
 func _process(_delta: float) -> void:
-	var now := Time.get_ticks_usec()
-	if _frame_usec > 0:
-		var frame_ms := (now - _frame_usec) / 1000.0
-		_frames += 1
-		_frame_ms_sum += frame_ms
-		_frame_ms_max = maxf(_frame_ms_max, frame_ms)
-	_frame_usec = now
+	_pulse.frame()
 	_service()
 
 
@@ -156,11 +142,6 @@ func is_active() -> bool:
 ## Whether the state is restored (or there was none), so that play may begin.
 func is_restored() -> bool:
 	return _is_restored
-
-
-## Whether sidekick is connected now. A game need not care: records are kept and sent later.
-func is_connected_now() -> bool:
-	return _connected
 
 
 ## Whether records pile up; see `backpressure_changed`.
@@ -240,28 +221,24 @@ func busy(seconds: float) -> void:
 
 ## Sends a message to a registered process of the cluster. False where it cannot be sent now.
 func send_to(process: String, node: String, value: Variant) -> bool:
-	if not _is_plain(value):
+	if not Link.is_plain(value):
 		return false
 	return _send({"type": "send", "name": process, "node": node, "value": var_to_bytes(value)})
 
 
 ## Calls a registered gen server of the cluster. Gives {"ok": true, "value": reply} or {"ok": false, "error": code, "message": text}.
 func call_to(process: String, node: String, value: Variant, timeout := 5.0) -> Dictionary:
-	if not _is_plain(value):
-		return {"ok": false, "error": "unsupported_value", "message": "not plain data"}
-	_call_id += 1
-	var id := _call_id
+	if not Link.is_plain(value):
+		return Calls.failure("unsupported_value", "not plain data")
+	var id := _calls.next_id()
 	var timeout_ms := maxi(1, int(timeout * 1000.0))
 	var sent := _send({
 		"type": "call", "id": id, "name": process, "node": node, "timeout_ms": timeout_ms,
 		"value": var_to_bytes(value),
 	})
 	if not sent:
-		return {"ok": false, "error": "not_connected", "message": "sidekick is not connected"}
-	var pending := PendingCall.new()
-	# Sidekick itself answers "timeout" in time; this is for the case that it cannot.
-	pending.deadline_ms = Time.get_ticks_msec() + timeout_ms + 1000
-	_calls[id] = pending
+		return Calls.failure("not_connected", "sidekick is not connected")
+	var pending := _calls.open(id, timeout_ms)
 	return await pending.done
 
 
@@ -290,7 +267,6 @@ static func tuple(elements: Array) -> Dictionary:
 
 # --- The session ----------------------------------------------------------------------------------------------------
 
-
 # Before play this may block: there is nothing to play yet. Without an end, because a world that was not restored must
 # not be played; whoever started the process ends it if it takes too long.
 func _wait_for_restore() -> void:
@@ -307,13 +283,26 @@ func _end_of_tick() -> void:
 	if _phase == Phase.INERT or not _is_restored:
 		return
 	if not _playing_sent:
+		if _main_scene_is_broken():
+			return
 		_playing_sent = _send({"type": "playing", "tick": tick})
 	_outbox.seal(tick)
-	var now := Time.get_ticks_msec()
-	if now >= _beat_at_ms:
+	if _pulse.is_due():
 		_beat(0)
 	_service()
 	_judge_full()
+
+
+# A main scene whose script does not parse leaves an engine that ticks and does nothing. That is no play: sidekick is told
+# nothing more, so that it counts the start as failed.
+func _main_scene_is_broken() -> bool:
+	var scene := get_tree().current_scene
+	var script: Variant = scene.get_script() if scene != null else null
+	var broken: bool = script is Script and not script.can_instantiate()
+	if broken and not _broken_told:
+		_broken_told = true
+		push_error("Sidekick: the script of the main scene cannot run; this start has failed")
+	return broken
 
 
 func _service() -> void:
@@ -349,7 +338,7 @@ func _service() -> void:
 		_lose()
 	elif status == "connected":
 		_link.write()
-	_expire_calls(now)
+	_calls.expire()
 
 
 func _greet() -> void:
@@ -365,12 +354,13 @@ func _greet() -> void:
 func _lose() -> void:
 	var was_connected := _connected
 	_link.close()
+	_generation += 1
 	_connected = false
 	_server_full = false
 	_phase = Phase.WAITING
 	_retry_at_ms = Time.get_ticks_msec() + _backoff_ms + randi() % 10
 	_backoff_ms = mini(_backoff_ms * 2, BACKOFF_MS_MAX)
-	_fail_calls("not_connected", "the connection to sidekick was lost")
+	_calls.fail_all("not_connected", "the connection to sidekick was lost")
 	if was_connected:
 		connection_changed.emit(false)
 
@@ -404,7 +394,7 @@ func _take(message: Dictionary) -> void:
 		"message":
 			message_received.emit(message["value"])
 		"answer":
-			_take_answer(message)
+			_calls.settle(message)
 		"drain":
 			if drain_requested.get_connections().is_empty():
 				report_drained()
@@ -431,8 +421,8 @@ func _take_welcome(message: Dictionary) -> void:
 		_phase = Phase.RESTORING
 		return
 	if batch < _outbox.acked or batch > _outbox.sealed:
-		_take_refused("lost", "sidekick knows batch %d, this process %d to %d"
-				% [batch, _outbox.acked, _outbox.sealed], false)
+		var known := [batch, _outbox.acked, _outbox.sealed]
+		_take_refused("lost", "sidekick knows batch %d, this process %d to %d" % known, false)
 		return
 	_acknowledge(batch)
 	_outbox.rewind()
@@ -443,7 +433,7 @@ func _go_live() -> void:
 	_phase = Phase.LIVE
 	_connected = true
 	_backoff_ms = BACKOFF_MS_MIN
-	_beat_at_ms = 0
+	_pulse.hurry()
 	connection_changed.emit(true)
 
 
@@ -455,7 +445,7 @@ func _take_refused(code: String, text: String, retry: bool) -> void:
 	_phase = Phase.REFUSED
 	_link.close()
 	_connected = false
-	_fail_calls(code, text)
+	_calls.fail_all(code, text)
 	_stirred.emit()
 	get_tree().quit(EXIT_REFUSED)
 
@@ -476,65 +466,27 @@ func _judge_full() -> void:
 
 
 func _beat(busy_ms: int) -> void:
-	_beat_at_ms = Time.get_ticks_msec() + BEAT_MS
-	var beat := {
-		"type": "beat", "tick": tick, "busy_ms": busy_ms, "in_flight": _outbox.in_flight(),
-		"frame_ms": _frame_ms_sum / maxi(1, _frames), "frame_ms_max": _frame_ms_max,
-		"physics_ms": Performance.get_monitor(Performance.TIME_PHYSICS_PROCESS) * 1000.0,
-		"memory_bytes": int(Performance.get_monitor(Performance.MEMORY_STATIC)),
-	}
+	var beat := _pulse.beat()
+	beat["tick"] = tick
+	beat["busy_ms"] = busy_ms
+	beat["in_flight"] = _outbox.in_flight()
 	if players >= 0:
 		beat["players"] = players
 	if _send(beat):
 		_link.write()
-	_frames = 0
-	_frame_ms_sum = 0.0
-	_frame_ms_max = 0.0
-
-
-# --- Calls ----------------------------------------------------------------------------------------------------------
-
 
 func _answer_call(id: int, request: Variant) -> void:
-	var epoch_link := _link
 	if not _handler.is_valid():
 		_send({"type": "reply", "id": id, "error": "the script has set no call handler"})
 		return
+	var generation := _generation
 	var reply = await _handler.call(request)
-	if epoch_link != _link:
-		return
-	if _is_plain(reply):
+	if generation != _generation:
+		return  # The caller's session is over, and the next one counts its calls anew.
+	if Link.is_plain(reply):
 		_send({"type": "reply", "id": id, "value": var_to_bytes(reply)})
 	else:
 		_send({"type": "reply", "id": id, "error": "the script's reply is not plain data"})
-
-
-func _take_answer(message: Dictionary) -> void:
-	var pending: PendingCall = _calls.get(message["id"])
-	if pending == null:
-		return
-	_calls.erase(message["id"])
-	if message.has("error"):
-		pending.done.emit({"ok": false, "error": message["error"], "message": message.get("message", "")})
-	else:
-		pending.done.emit({"ok": true, "value": message["value"]})
-
-
-func _expire_calls(now: int) -> void:
-	if _calls.is_empty():
-		return
-	for id in _calls.keys():
-		var pending: PendingCall = _calls[id]
-		if now > pending.deadline_ms:
-			_calls.erase(id)
-			pending.done.emit({"ok": false, "error": "timeout", "message": "no answer in time"})
-
-
-func _fail_calls(code: String, text: String) -> void:
-	var failed := _calls
-	_calls = {}
-	for id in failed:
-		failed[id].done.emit({"ok": false, "error": code, "message": text})
 
 
 # --- Small things ---------------------------------------------------------------------------------------------------
@@ -548,16 +500,7 @@ func _send(message: Dictionary) -> bool:
 
 
 func _accepts(value: Variant) -> bool:
-	return _phase != Phase.INERT and _phase != Phase.REFUSED and _is_plain(value)
-
-
-# Only the outermost type: looking inside every value would cost more than sending it. Sidekick looks inside.
-func _is_plain(value: Variant) -> bool:
-	match typeof(value):
-		TYPE_OBJECT, TYPE_CALLABLE, TYPE_SIGNAL, TYPE_RID:
-			push_error("Sidekick: a value of type %s is not plain data" % type_string(typeof(value)))
-			return false
-	return true
+	return _phase != Phase.INERT and _phase != Phase.REFUSED and Link.is_plain(value)
 
 
 func _taken(batch: int) -> int:

@@ -42,7 +42,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds 127.0.0.1, and ::1 where there is one, and serves from then on.
+    /// Binds 127.0.0.1, and `::1` where there is one, and serves from then on.
     pub async fn start(port: u16) -> std::io::Result<Self> {
         let first = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let port = first.local_addr()?.port();

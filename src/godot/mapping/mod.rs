@@ -9,6 +9,7 @@
 //! stays in a BEAM's atom table for good. A script that must say an atom or a tuple says so: see [`message_to_term`].
 
 mod keys;
+mod numbers;
 mod tagged;
 mod to_term;
 mod to_variant;

@@ -1,5 +1,6 @@
 //! `{godot, Type, …}` → Variant.
 
+use super::numbers::{composite, group, int32, real};
 use super::to_variant::{elements, entries};
 use super::{ANY, MapError};
 use crate::etf::Term;
@@ -83,48 +84,6 @@ fn all<T>(list: &[Term], read: impl Fn(&Term) -> Option<T>) -> Result<Vec<T>, Ma
     list.iter().enumerate().map(element).collect()
 }
 
-fn composite<T>(
-    name: &str,
-    parts: &[Term],
-    count: usize,
-    read: impl Fn(&Term) -> Option<T>,
-) -> Result<Box<[T]>, MapError> {
-    let values: Option<Box<[T]>> = parts.iter().map(read).collect();
-    values
-        .filter(|values| values.len() == count)
-        .ok_or_else(|| malformed(name))
-}
-
-fn group<const N: usize>(parts: &[Term]) -> Option<[f64; N]> {
-    let mut group = [0.0; N];
-    if parts.len() != N {
-        return None;
-    }
-    for (slot, part) in group.iter_mut().zip(parts) {
-        *slot = real(part)?;
-    }
-    Some(group)
-}
-
-/// A float; an integer will do, and so will the atoms for what ETF cannot carry.
-fn real(part: &Term) -> Option<f64> {
-    match part {
-        Term::Float(number) => Some(*number),
-        Term::Int(number) => Some(*number as f64),
-        Term::Atom(atom) => match atom.as_str() {
-            "nan" => Some(f64::NAN),
-            "infinity" => Some(f64::INFINITY),
-            "neg_infinity" => Some(f64::NEG_INFINITY),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-fn int32(part: &Term) -> Option<i32> {
-    part.as_i64().and_then(|number| i32::try_from(number).ok())
-}
-
 fn element_type(term: &Term) -> Result<Option<ElementType>, MapError> {
     let fault = || MapError::new("an element type that Godot does not have");
     match term {
@@ -133,20 +92,23 @@ fn element_type(term: &Term) -> Result<Option<ElementType>, MapError> {
             let id = type_of_name(atom.as_str()).ok_or_else(fault)?;
             Ok(Some(ElementType::Builtin(id)))
         }
-        Term::Tuple(parts) => match parts.as_slice() {
-            [kind, name] if kind.is_atom("class") => Ok(Some(ElementType::Class(
-                name.as_text().ok_or_else(fault)?.to_owned(),
-            ))),
-            [kind, path] if kind.is_atom("script") => Ok(Some(ElementType::Script(
-                path.as_text().ok_or_else(fault)?.to_owned(),
-            ))),
-            _ => Err(fault()),
-        },
+        Term::Tuple(parts) => {
+            let [kind, name] = parts.as_slice() else {
+                return Err(fault());
+            };
+            let name = name.as_text().ok_or_else(fault)?.to_owned();
+            match kind.as_atom().map(crate::etf::Atom::as_str) {
+                Some("class") => Ok(Some(ElementType::Class(name))),
+                Some("script") => Ok(Some(ElementType::Script(name))),
+                _ => Err(fault()),
+            }
+        }
         _ => Err(fault()),
     }
 }
 
-fn malformed(name: &str) -> MapError {
+/// The refusal of a tuple that says it is a Godot value and is none.
+pub(super) fn malformed(name: &str) -> MapError {
     MapError::new(format!(
         "a {{godot, {name}, …}} tuple that is not one of the documented forms"
     ))

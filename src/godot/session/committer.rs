@@ -7,13 +7,10 @@
 use super::live::Live;
 use super::messages;
 use super::reader::Queued;
+use super::restore;
 use super::server::Shared;
 use super::submit::{Rejected, note, session_batch};
 use crate::buffer::{AppendError, Committed, Restored, SessionBatch};
-use crate::etf;
-use crate::godot::Variant;
-use crate::godot::term_to_variant;
-use crate::types::Payload;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use std::collections::VecDeque;
@@ -30,8 +27,6 @@ use tokio_util::sync::CancellationToken;
 const LATE: Duration = Duration::from_millis(150);
 /// Pause before a full buffer is tried again.
 const RETRY: Duration = Duration::from_millis(250);
-/// Restore goes out in pieces of about this many journal bytes.
-const PIECE_BYTES: usize = 256 << 10;
 
 type Commit = Pin<Box<dyn Future<Output = Result<Committed, AppendError>> + Send>>;
 
@@ -82,7 +77,7 @@ impl Committer {
         let give_up = self.give_up.clone();
         let work = async {
             if let Some(restored) = restored {
-                self.send_restored(restored).await;
+                restore::send(&self.live, restored).await;
             }
             self.commit_all().await
         };
@@ -165,6 +160,11 @@ impl Committer {
                 message: format!("epoch {} was followed by epoch {current}", self.live.epoch),
                 retry: false,
             }),
+            // It is the next one due, and was judged while the one before it still waited for space.
+            Err(AppendError::BatchGap { .. }) if self.first_is_due() => {
+                self.submit_again();
+                Ok(())
+            }
             Err(error @ AppendError::BatchGap { .. }) => Err(Fatal {
                 code: "batch_gap",
                 message: error.to_string(),
@@ -176,6 +176,13 @@ impl Committer {
                 retry: true,
             }),
         }
+    }
+
+    fn first_is_due(&self) -> bool {
+        let due = self.live.progress.borrow().acked + 1;
+        self.waiting
+            .front()
+            .is_some_and(|first| first.batch.batch == due)
     }
 
     fn settled(&mut self) {
@@ -239,56 +246,5 @@ impl Committer {
             progress.full = full;
             changed
         });
-    }
-
-    /// State, tail and the closing `restored`, in pieces. Stops early where the session ends.
-    async fn send_restored(&mut self, restored: Restored) {
-        let mut piece = Vec::new();
-        let mut bytes = 0;
-        for (key, payload) in restored.state {
-            bytes += payload.len();
-            if let Some(value) = self.readable(&payload, &key) {
-                piece.extend([Variant::text(key.to_string()), value]);
-            }
-            if bytes >= PIECE_BYTES {
-                self.send(messages::state(std::mem::take(&mut piece))).await;
-                bytes = 0;
-            }
-        }
-        self.send(messages::state(std::mem::take(&mut piece))).await;
-        bytes = 0;
-        for event in restored.tail {
-            bytes += event.payload.len();
-            if let Some(value) = self.readable(&event.payload, &event.stream) {
-                let stream = event.stream.to_string();
-                piece.push(messages::tail_event(stream, event.seq, event.at_ms, value));
-            }
-            if bytes >= PIECE_BYTES {
-                self.send(messages::tail(std::mem::take(&mut piece))).await;
-                bytes = 0;
-            }
-        }
-        self.send(messages::tail(piece)).await;
-        self.send(messages::restored()).await;
-    }
-
-    async fn send(&mut self, frame: bytes::Bytes) {
-        tokio::select! {
-            _ = self.live.out.send(frame) => {}
-            () = self.live.ending.cancelled() => {}
-        }
-    }
-
-    /// The Variant of a stored term. Only a foreign producer can have stored one that has none.
-    fn readable(&self, payload: &Payload, of: &impl std::fmt::Display) -> Option<Variant> {
-        let term = etf::decode(payload.clone()).map_err(|error| error.to_string());
-        let value = term.and_then(|term| term_to_variant(&term).map_err(|e| e.to_string()));
-        match value {
-            Ok(value) => Some(value),
-            Err(error) => {
-                tracing::error!(server = %self.live.server, %of, error, "a stored value cannot be given to the game");
-                None
-            }
-        }
     }
 }

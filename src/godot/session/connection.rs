@@ -189,12 +189,11 @@ impl Admitted {
 /// acknowledged then is either sent again by the same process or has died with it.
 async fn settle(mut committer: tokio::task::JoinHandle<()>, give_up: &CancellationToken) {
     const GRACE: Duration = Duration::from_secs(5);
-    let outcome = match tokio::time::timeout(GRACE, &mut committer).await {
-        Ok(outcome) => outcome,
-        Err(_) => {
-            give_up.cancel();
-            committer.await
-        }
+    let outcome = if let Ok(outcome) = tokio::time::timeout(GRACE, &mut committer).await {
+        outcome
+    } else {
+        give_up.cancel();
+        committer.await
     };
     if outcome.is_err() {
         tracing::error!("the committer of a session panicked");

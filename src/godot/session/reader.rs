@@ -34,7 +34,7 @@ struct Cut {
 }
 
 impl Cut {
-    fn new(code: &'static str, message: impl ToString) -> Self {
+    fn new(code: &'static str, message: &impl ToString) -> Self {
         let message = message.to_string();
         Self { code, message }
     }
@@ -81,7 +81,7 @@ impl Reader<'_> {
                 () = self.live.ending.cancelled() => break,
                 next = frames.next() => next,
             };
-            match next.map_err(|error| Cut::new("protocol", error))? {
+            match next.map_err(|error| Cut::new("protocol", &error))? {
                 Some(frame) => self.take(frame)?,
                 None => return Ok(()),
             }
@@ -99,8 +99,8 @@ impl Reader<'_> {
 
     fn take(&mut self, frame: Bytes) -> Result<(), Cut> {
         let bytes = frame.len() as u64;
-        let message = variant::decode(frame).map_err(|error| Cut::new("protocol", error))?;
-        let message = FromGame::read(&message).map_err(|error| Cut::new("protocol", error))?;
+        let message = variant::decode(frame).map_err(|error| Cut::new("protocol", &error))?;
+        let message = FromGame::read(&message).map_err(|error| Cut::new("protocol", &error))?;
         let tell = |event| self.shared.observer.session_event(&self.live.server, event);
         match message {
             None => {}
@@ -111,9 +111,9 @@ impl Reader<'_> {
             Some(FromGame::Drained) => tell(SessionEvent::Drained),
             Some(FromGame::Reply { id, outcome }) => self.live.close_call(id, Some(outcome)),
             Some(message @ (FromGame::Send { .. } | FromGame::Call { .. })) => {
-                self.forward(message)
+                self.forward(message);
             }
-            Some(FromGame::Hello(_)) => return Err(Cut::new("protocol", "a second hello")),
+            Some(FromGame::Hello(_)) => return Err(Cut::new("protocol", &"a second hello")),
         }
         Ok(())
     }
@@ -130,14 +130,14 @@ impl Reader<'_> {
         if held > 0 && held + bytes > limit {
             return Err(Cut::new(
                 "window",
-                format!("more than {limit} bytes unacknowledged"),
+                &format!("more than {limit} bytes unacknowledged"),
             ));
         }
         match self.batches.try_send((batch, bytes)) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
             Err(mpsc::error::TrySendError::Full(_)) => Err(Cut::new(
                 "window",
-                "more batches unacknowledged than the welcome granted",
+                &"more batches unacknowledged than the welcome granted",
             )),
         }
     }

@@ -1,8 +1,9 @@
 //! The handle, the listeners, and who may have a session.
 
+use super::listen::{accept_tcp, accept_unix, bind_tcp, bind_unix};
 use super::live::Live;
 use super::messages::{self, Hello, PROTOCOL};
-use super::{ScriptError, SessionError, SessionOptions, SessionStatus, connection};
+use super::{ScriptError, SessionError, SessionOptions, SessionStatus};
 use crate::buffer::Buffer;
 use crate::etf::{self, Term};
 use crate::godot::{message_to_term, term_to_variant};
@@ -11,11 +12,9 @@ use crate::shutdown::Shutdown;
 use crate::types::ServerId;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -152,9 +151,17 @@ impl Sessions {
     }
 
     /// Gives the script a message; lost where the process ends before it reads it.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "a message is given away, as to any process"
+    )]
     ///
     /// # Errors
     /// See [`ScriptError`].
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "a message is given away, as to any process"
+    )]
     pub fn deliver(&self, server: &ServerId, message: Term) -> Result<(), ScriptError> {
         let live = self.live(server)?;
         live.push(messages::message(term_to_variant(&message)?))
@@ -240,6 +247,16 @@ impl Shared {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Completes once no more connections are to be accepted.
+    pub async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// A place for a connection that has not said `hello`; `None` where there are too many.
+    pub fn stranger(&self) -> Option<OwnedSemaphorePermit> {
+        self.strangers.clone().try_acquire_owned().ok()
+    }
+
     /// Whether this `hello` may have a session now, and of which epoch.
     pub fn judge(&self, hello: &Hello) -> Result<(ServerId, Activation), Refusal> {
         if hello.protocol != PROTOCOL {
@@ -280,16 +297,14 @@ impl Shared {
     pub fn seat(&self, live: &Arc<Live>) -> Result<(), Arc<Live>> {
         let mut seats = self.seats();
         let seat = seats.entry(live.server.clone()).or_default();
-        match &seat.live {
-            Some(other) => Err(other.clone()),
-            None => {
-                seat.live = Some(live.clone());
-                if self.stop.is_cancelled() {
-                    live.ending.cancel();
-                }
-                Ok(())
-            }
+        if let Some(other) = &seat.live {
+            return Err(other.clone());
         }
+        seat.live = Some(live.clone());
+        if self.stop.is_cancelled() {
+            live.ending.cancel();
+        }
+        Ok(())
     }
 
     /// Gives the seat back.
@@ -313,72 +328,6 @@ fn same_secret(left: &[u8], right: &[u8]) -> bool {
     let differing = left.iter().zip(right).fold(0, |acc, (l, r)| acc | (l ^ r));
     left.len() == right.len() && differing == 0
 }
-
-fn bind_unix(path: &mut PathBuf) -> Result<UnixListener, SessionError> {
-    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-    let failed = |path: &Path| {
-        let address = path.display().to_string();
-        move |source| SessionError::Bind { address, source }
-    };
-    // Games run in directories of their own, so the path they get must not depend on ours.
-    *path = std::path::absolute(&*path).map_err(failed(path))?;
-    if path.as_os_str().len() > 107 {
-        return Err(SessionError::PathTooLong(path.clone()));
-    }
-    if let Ok(metadata) = std::fs::symlink_metadata(&*path) {
-        if !metadata.file_type().is_socket() {
-            return Err(SessionError::NotASocket(path.clone()));
-        }
-        if std::os::unix::net::UnixStream::connect(&*path).is_ok() {
-            return Err(SessionError::InUse(path.clone()));
-        }
-        std::fs::remove_file(&*path).map_err(failed(path))?;
-    }
-    let listener = UnixListener::bind(&*path).map_err(failed(path))?;
-    let private = std::fs::Permissions::from_mode(0o600);
-    std::fs::set_permissions(&*path, private).map_err(failed(path))?;
-    Ok(listener)
-}
-
-async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, SessionError> {
-    let failed = |source| SessionError::Bind {
-        address: address.to_string(),
-        source,
-    };
-    TcpListener::bind(address).await.map_err(failed)
-}
-
-/// Accepts until told to stop; an error such as too many open files is waited out.
-macro_rules! accept {
-    ($name:ident, $listener:ty) => {
-        async fn $name(shared: Arc<Shared>, listener: $listener) {
-            loop {
-                let accepted = tokio::select! {
-                    () = shared.stop.cancelled() => return,
-                    accepted = listener.accept() => accepted,
-                };
-                let permit = shared.strangers.clone().try_acquire_owned();
-                match (accepted, permit) {
-                    (Ok((stream, _)), Ok(permit)) => {
-                        let (source, sink) = stream.into_split();
-                        let serve = connection::serve(shared.clone(), source, sink, permit);
-                        shared.tasks.spawn(serve);
-                    }
-                    (Ok(_), Err(_)) => {
-                        tracing::warn!("too many connections without a hello; one was closed");
-                    }
-                    (Err(error), _) => {
-                        tracing::warn!(%error, "a session connection could not be accepted");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
-                }
-            }
-        }
-    };
-}
-
-accept!(accept_unix, UnixListener);
-accept!(accept_tcp, TcpListener);
 
 /// The external bytes of a term out of a script's message.
 pub fn spoken_payload(bytes: bytes::Bytes) -> Result<crate::types::Payload, String> {

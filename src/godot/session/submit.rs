@@ -45,13 +45,13 @@ pub fn session_batch(live: &Live, batch: Batch) -> (SessionBatch, Vec<Rejected>)
         }
     }
     if !rejected.is_empty() {
-        events.extend(note(&live.server, batch.batch, &rejected));
+        events.extend(note(&live.server, batch.number, &rejected));
     }
     let scope = live.server.scope();
     let batch = SessionBatch {
         scope,
         epoch: live.epoch,
-        batch: batch.batch,
+        batch: batch.number,
         events,
         changes,
     };

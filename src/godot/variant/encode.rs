@@ -46,11 +46,15 @@ pub fn encode_into(value: &Variant, precision: Precision, out: &mut BytesMut) {
         Variant::Reals(shape, reals) => w.reals(shape.id(), None, reals),
         Variant::Ints(shape, ints) => {
             w.header(shape.id(), 0);
-            ints.iter().for_each(|int| w.out.put_i32_le(*int));
+            for int in ints {
+                w.out.put_i32_le(*int);
+            }
         }
         Variant::Color(color) => {
             w.header(type_id::COLOR, 0);
-            color.iter().for_each(|part| w.out.put_f32_le(*part));
+            for part in color {
+                w.out.put_f32_le(*part);
+            }
         }
         Variant::Dictionary(dictionary) => w.dictionary(dictionary),
         Variant::Array(kind, elements) => w.array(kind.as_deref(), elements),
@@ -173,23 +177,33 @@ impl Writer<'_> {
         match packed {
             Variant::Int32s(numbers) => {
                 self.start(type_id::PACKED_INT32_ARRAY, numbers.len());
-                numbers.iter().for_each(|n| self.out.put_i32_le(*n));
+                for n in numbers {
+                    self.out.put_i32_le(*n);
+                }
             }
             Variant::Int64s(numbers) => {
                 self.start(type_id::PACKED_INT64_ARRAY, numbers.len());
-                numbers.iter().for_each(|n| self.out.put_i64_le(*n));
+                for n in numbers {
+                    self.out.put_i64_le(*n);
+                }
             }
             Variant::Float32s(numbers) => {
                 self.start(type_id::PACKED_FLOAT32_ARRAY, numbers.len());
-                numbers.iter().for_each(|n| self.out.put_f32_le(*n));
+                for n in numbers {
+                    self.out.put_f32_le(*n);
+                }
             }
             Variant::Float64s(numbers) => {
                 self.start(type_id::PACKED_FLOAT64_ARRAY, numbers.len());
-                numbers.iter().for_each(|n| self.out.put_f64_le(*n));
+                for n in numbers {
+                    self.out.put_f64_le(*n);
+                }
             }
             Variant::Strings(texts) => {
                 self.start(type_id::PACKED_STRING_ARRAY, texts.len());
-                texts.iter().for_each(|text| self.packed_text(text));
+                for text in texts {
+                    self.packed_text(text);
+                }
             }
             Variant::Vector2s(vectors) => {
                 let reals = vectors.as_flattened();
@@ -205,10 +219,9 @@ impl Writer<'_> {
             }
             Variant::Colors(colors) => {
                 self.start(type_id::PACKED_COLOR_ARRAY, colors.len());
-                colors
-                    .as_flattened()
-                    .iter()
-                    .for_each(|part| self.out.put_f32_le(*part));
+                for part in colors.as_flattened() {
+                    self.out.put_f32_le(*part);
+                }
             }
             _ => unreachable!("every other type is written by encode_into"),
         }

@@ -96,7 +96,7 @@ pub struct NodePath {
 }
 
 impl NodePath {
-    /// The text that GDScript writes, such as `/root/Main:position:x`.
+    /// The text that a script writes, such as `/root/Main:position:x`.
     pub fn text(&self) -> String {
         let mut text = String::new();
         if self.absolute {

@@ -12,7 +12,7 @@ defmodule Sidekick.Ingest.Request do
   @max_records 4_096
   @max_bytes 64 * 1024 * 1024
   @max_ranges 4_096
-  @max_changes 65_536
+  @max_changes 1_048_576
   # Sequences are stored as 64 bits in keys and hashes.
   @max_integer 0xFFFF_FFFF_FFFF_FFFF
 

@@ -3,9 +3,11 @@
 //! 0 done, 1 failed, 2 usage or configuration. Everything that fails says so in one message on stderr that
 //! begins `sidekick: ` and names the remedy. A reader that goes away (`| head`) is no failure.
 
+mod inspect;
+
 use crate::config::{Config, DEFAULT_FILE, LogFormat, Overrides};
 use crate::telemetry::{self, Fact};
-use crate::{app, buffer, ctl, guard};
+use crate::{app, ctl, guard};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
@@ -111,12 +113,7 @@ impl ConfigArgs {
             log_filter: self.log,
             epmd_port: self.epmd_port,
         };
-        let config =
-            Config::load(&self.config, &overrides).map_err(|error| Failure::new(USAGE, error))?;
-        config
-            .check_machine()
-            .map_err(|error| Failure::new(USAGE, error))?;
-        Ok(config)
+        Config::load(&self.config, &overrides).map_err(|error| Failure::new(USAGE, error))
     }
 }
 
@@ -152,7 +149,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run(args),
         Command::Check(args) => check(args),
         Command::Ctl(args) => return control(args),
-        Command::Inspect { dir, json, dump } => inspect(&dir, json, dump),
+        Command::Inspect { dir, json, dump } => inspect::run(&dir, json, dump),
         Command::Guard { args } => return guard::main(args),
     };
     match result {
@@ -173,15 +170,34 @@ fn complain(message: &str) {
 
 fn run(args: ConfigArgs) -> Result<(), Failure> {
     let config = args.load()?;
+    let unusable = config.check_machine().err();
+    if let Some(error) = unusable.as_ref().filter(|_| !games_may_play(&config)) {
+        return Err(Failure::new(USAGE, error));
+    }
     telemetry::init(&config.log).map_err(|error| Failure::new(FAILED, error))?;
+    if let Some(error) = unusable {
+        tracing::error!(%error, "a server cannot be started; sidekick runs all the same, to adopt the games that play");
+    }
     for warning in &config.warnings {
         telemetry::Suspicious { warning }.emit();
     }
     app::run(config).map_err(|error| Failure::new(error.exit_code(), error))
 }
 
+/// Whether an earlier sidekick left games that this one should adopt: then no server's fault may keep it from running.
+fn games_may_play(config: &Config) -> bool {
+    let guards = config.run.guard_dir();
+    config
+        .servers
+        .iter()
+        .any(|server| guards.join(format!("{}.identity", server.id)).exists())
+}
+
 fn check(args: ConfigArgs) -> Result<(), Failure> {
     let config = args.load()?;
+    config
+        .check_machine()
+        .map_err(|error| Failure::new(USAGE, error))?;
     for warning in &config.warnings {
         complain(&format!("warning: {warning}"));
     }
@@ -210,88 +226,6 @@ fn control(args: ctl::CtlArgs) -> ExitCode {
             ExitCode::from(code)
         }
     }
-}
-
-fn inspect(dir: &std::path::Path, json: bool, dump: bool) -> Result<(), Failure> {
-    let unreadable = |error: std::io::Error| {
-        Failure::new(
-            FAILED,
-            format!(
-                "cannot look into {}: {error}; name a buffer directory ([buffer] dir) that this user can read",
-                dir.display()
-            ),
-        )
-    };
-    if dump {
-        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-        return buffer::inspect::dump(dir, &mut out)
-            .and_then(|()| out.flush())
-            .map_err(|error| match error.kind() {
-                ErrorKind::BrokenPipe => Failure::output(&error),
-                _ => unreadable(error),
-            });
-    }
-    let report = buffer::inspect::verify(dir).map_err(unreadable)?;
-    let text =
-        serde_json::to_string_pretty(&report).map_err(|error| Failure::new(FAILED, error))?;
-    if json {
-        print(format!("{text}\n").as_bytes())?;
-    } else {
-        print(tell(&report).as_bytes())?;
-    }
-    match report.problems.len() {
-        0 => Ok(()),
-        count => Err(Failure::new(
-            FAILED,
-            format!(
-                "{count} problems found in {}; keep a copy before you change anything",
-                dir.display()
-            ),
-        )),
-    }
-}
-
-/// The report for people.
-fn tell(report: &buffer::inspect::Report) -> String {
-    let mut lines = vec![format!("origin {}", report.origin)];
-    lines.extend(report.segments.iter().map(|segment| {
-        format!(
-            "segment {}  {} records  {} bytes  {}  {}",
-            segment.id,
-            segment.records,
-            segment.used_bytes,
-            if segment.sealed { "sealed" } else { "open" },
-            segment.file.display()
-        )
-    }));
-    lines.extend(report.streams.iter().map(|stream| {
-        let cursors: Vec<String> = stream
-            .cursors
-            .iter()
-            .map(|(sink, cursor)| format!("  {sink} at {cursor}"))
-            .collect();
-        format!(
-            "stream {}  {}..{}  dropped {}{}",
-            stream.name,
-            stream.first,
-            stream.last,
-            stream.dropped,
-            cursors.concat()
-        )
-    }));
-    lines.extend(report.scopes.iter().map(|scope| {
-        format!(
-            "state {}  epoch {}  revision {}",
-            scope.name, scope.epoch, scope.revision
-        )
-    }));
-    lines.extend(
-        report
-            .problems
-            .iter()
-            .map(|problem| format!("PROBLEM {problem}")),
-    );
-    lines.join("\n") + "\n"
 }
 
 fn print(bytes: &[u8]) -> Result<(), Failure> {

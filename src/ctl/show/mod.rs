@@ -1,8 +1,15 @@
-//! Answers for people: tables, times, sizes. Text that games wrote is made harmless for a terminal.
+//! Answers for people: tables and lines. Text that games wrote is made harmless for a terminal.
+
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+pub(super) use values::plain;
 
 use comfy_table::{Table, presets};
 use serde_json::Value;
-use std::time::Duration;
+use values::{duration, field, harmless, size, time};
 
 /// A cell of a table: its heading, and how it is made from a row.
 type Column = (&'static str, fn(&Value) -> String);
@@ -177,18 +184,6 @@ pub(super) fn fields(answer: &Value) -> String {
     )
 }
 
-fn field(key: &str, value: &Value) -> String {
-    if key.ends_with("_bytes") || key == "bytes" {
-        size(value)
-    } else if key == "at_ms" || key == "since_ms" {
-        time(value)
-    } else if key.ends_with("uptime_ms") {
-        duration(value)
-    } else {
-        plain(value)
-    }
-}
-
 /// A whole document, indented.
 pub(super) fn document(answer: &Value) -> String {
     format!("{answer:#}\n")
@@ -201,70 +196,6 @@ pub(super) fn done(answer: &Value) -> String {
         .or(answer.get("sink"))
         .unwrap_or(&Value::Null);
     format!("{} {}\n", plain(what), plain(&answer["done"]))
-}
-
-/// A value on one line, without quotes and brackets.
-pub(super) fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => harmless(text),
-        Value::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join(" "),
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(key, value)| format!("{}: {}", harmless(key), field(key, value)))
-            .collect::<Vec<_>>()
-            .join(", "),
-        other => other.to_string(),
-    }
-}
-
-/// Control characters could drive the reader's terminal: they show as their escapes.
-fn harmless(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            let escape = c.is_control() && c != '\t';
-            let escaped = escape.then(|| c.escape_default());
-            let plain = (!escape).then_some(c);
-            escaped.into_iter().flatten().chain(plain)
-        })
-        .collect()
-}
-
-fn size(bytes: &Value) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let Some(count) = bytes.as_u64() else {
-        return plain(bytes);
-    };
-    let (mut size, mut unit) = (count as f64, 0);
-    while size >= 1024.0 && unit + 1 < UNITS.len() {
-        size /= 1024.0;
-        unit += 1;
-    }
-    let decimals = usize::from(unit > 0);
-    format!("{size:.decimals$} {}", UNITS[unit])
-}
-
-fn duration(ms: &Value) -> String {
-    ms.as_u64().map_or_else(
-        || plain(ms),
-        |ms| {
-            let precise = if ms < 10_000 { ms } else { ms / 1000 * 1000 };
-            humantime::format_duration(Duration::from_millis(precise)).to_string()
-        },
-    )
-}
-
-/// A wall clock time in UTC.
-fn time(ms: &Value) -> String {
-    /// The year 9999 ends here; what is later is no time.
-    const LAST: u64 = 253_402_300_799_999;
-    match ms.as_u64().filter(|ms| *ms <= LAST) {
-        Some(ms) => {
-            humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + Duration::from_millis(ms))
-                .to_string()
-        }
-        None => plain(ms),
-    }
 }
 
 fn items(value: &Value) -> &[Value] {
@@ -295,108 +226,4 @@ fn table(columns: &[Column], rows: &[Value]) -> String {
 /// Each with its end.
 fn lines(lines: impl Iterator<Item = String>) -> String {
     lines.map(|line| line + "\n").collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn server() -> Value {
-        json!({
-            "id": "lobby", "state": "running", "os_pid": 4711, "since_ms": 0, "epoch": 2, "restarts": 1,
-            "last_exit": {"reason": ["signal", "sigsegv"], "at_ms": 5}, "rss_bytes": 124_780_544
-        })
-    }
-
-    #[test]
-    fn status_shows_servers_and_sinks() {
-        let shown = status(&json!({
-            "info": {"name": "sidekick@127.0.0.1", "version": "0.1.0", "uptime_ms": 183_400, "incarnation": 2,
-                     "origin": "o", "peers": [{"node": "frontend@127.0.0.1"}],
-                     "buffer": {"bytes": 1024, "max_bytes": 1_073_741_824, "full": true}},
-            "servers": [server()],
-            "sinks": [{"name": "khepri", "kind": "beam", "state": "uploading", "node": "frontend@127.0.0.1", "lag": 3, "error": null}]
-        }));
-        for part in [
-            "sidekick@127.0.0.1  version 0.1.0  up 3m 3s",
-            "1.0 KiB of 1.0 GiB  FULL",
-            "frontend@127.0.0.1",
-        ] {
-            assert!(shown.contains(part), "{part:?} not in:\n{shown}");
-        }
-        let row: Vec<&str> = shown
-            .lines()
-            .find(|line| line.starts_with("lobby"))
-            .unwrap()
-            .split_whitespace()
-            .collect();
-        assert_eq!(
-            row,
-            [
-                "lobby",
-                "running",
-                "4711",
-                "1970-01-01T00:00:00.000Z",
-                "2",
-                "1",
-                "signal",
-                "sigsegv",
-                "119.0",
-                "MiB"
-            ]
-        );
-        let sink: Vec<&str> = shown
-            .lines()
-            .find(|line| line.starts_with("khepri"))
-            .unwrap()
-            .split_whitespace()
-            .collect();
-        assert_eq!(
-            sink,
-            [
-                "khepri",
-                "beam",
-                "uploading",
-                "frontend@127.0.0.1",
-                "3",
-                "-"
-            ]
-        );
-    }
-
-    #[test]
-    fn terminals_are_safe_from_what_games_write() {
-        let line = json!({"at_ms": 0, "source": "stdout", "line": "a\u{1b}[2Jb\tc"});
-        assert_eq!(
-            log_line(&line),
-            "1970-01-01T00:00:00.000Z  stdout    a\\u{1b}[2Jb\tc\n"
-        );
-    }
-
-    #[test]
-    fn nothing_is_said_in_words() {
-        assert_eq!(streams(&json!([])), "no streams yet\n");
-        assert_eq!(state("lobby", &json!({})), "scope lobby holds nothing\n");
-        assert_eq!(crashes("lobby", &json!([])), "no crashes are recorded\n");
-        assert_eq!(
-            records("s", &json!([])),
-            "no records from there on in stream s\n"
-        );
-    }
-
-    #[test]
-    fn fields_carry_their_units() {
-        let shown = fields(
-            &json!({"rss_bytes": 2048, "uptime_ms": 1500, "last_exit": null, "session": {"ready": true}}),
-        );
-        assert_eq!(
-            shown,
-            "last_exit  -\nrss_bytes  2.0 KiB\nsession    ready: true\nuptime_ms  1s 500ms\n"
-        );
-        assert_eq!(
-            done(&json!({"server": "lobby", "done": "started"})),
-            "lobby started\n"
-        );
-    }
 }

@@ -1,0 +1,228 @@
+//! sled as the place where the index rests. Everything here may fail or lie; [`SledStore::open`] believes nothing that it
+//! has not checked against the sum over all entries, and the caller rebuilds on any doubt.
+
+use super::{IndexError, Layer, Location, Pair};
+use crate::buffer::journal::codec::{Malformed, Put, Take};
+use crate::types::Origin;
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::Duration;
+
+/// The key of the mark; sorts before all others.
+const MARK: &[u8] = b"#";
+const VERSION: u32 = 1;
+/// An index that was just closed lets go of its lock within this many times 10 ms.
+const LOCK_ATTEMPTS: u32 = 300;
+/// sled's page cache. The index is sparse; most reads meet the overlay or a few hot pages.
+const CACHE_BYTES: u64 = 2 << 20;
+
+/// The journal position that the store reflects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::buffer) struct Mark {
+    pub origin: Origin,
+    /// The last commit that is contained.
+    pub commit: u64,
+    /// Where the next one begins.
+    pub end: Location,
+}
+
+/// Sum over all entries; the order in which they came does not matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Sum {
+    count: u64,
+    digest: u64,
+}
+
+impl Sum {
+    fn add(&mut self, key: &[u8], value: &[u8]) {
+        self.count = self.count.wrapping_add(1);
+        self.digest = self.digest.wrapping_add(hash(key, value));
+    }
+
+    fn remove(&mut self, key: &[u8], value: &[u8]) {
+        self.count = self.count.wrapping_sub(1);
+        self.digest = self.digest.wrapping_sub(hash(key, value));
+    }
+}
+
+/// FNV-1a with a final mix, over lengths and bytes.
+fn hash(key: &[u8], value: &[u8]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ (key.len() as u64).rotate_left(32);
+    for byte in key.iter().chain(value) {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash ^= hash >> 32;
+    hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    hash ^ (hash >> 29)
+}
+
+fn encode_mark(mark: &Mark, sum: Sum) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64);
+    out.u32(VERSION);
+    out.extend_from_slice(mark.origin.as_bytes());
+    for n in [
+        mark.commit,
+        mark.end.segment,
+        mark.end.offset,
+        sum.count,
+        sum.digest,
+    ] {
+        out.u64(n);
+    }
+    out
+}
+
+fn decode_mark(bytes: &[u8]) -> Result<(Mark, Sum), Malformed> {
+    let mut take = Take(bytes);
+    if take.u32()? != VERSION {
+        return Err(Malformed("it has another version"));
+    }
+    let origin: [u8; 16] = take.bytes(16)?.try_into().expect("took 16 bytes");
+    let commit = take.u64()?;
+    let end = Location {
+        segment: take.u64()?,
+        offset: take.u64()?,
+    };
+    let sum = Sum {
+        count: take.u64()?,
+        digest: take.u64()?,
+    };
+    take.end()?;
+    Ok((
+        Mark {
+            origin: Origin::from_bytes(origin),
+            commit,
+            end,
+        },
+        sum,
+    ))
+}
+
+/// sled panics on some damage; a panic is an error like any other here.
+fn guarded<T>(what: impl FnOnce() -> sled::Result<T>) -> Result<T, IndexError> {
+    match catch_unwind(AssertUnwindSafe(what)) {
+        Ok(result) => result.map_err(|error| IndexError(error.to_string())),
+        Err(_) => Err(IndexError("sled panicked".to_owned())),
+    }
+}
+
+/// A clonable handle to the store.
+#[derive(Clone)]
+pub(in crate::buffer) struct SledStore {
+    db: sled::Db,
+}
+
+impl SledStore {
+    fn connect(path: &Path) -> Result<Self, IndexError> {
+        let config = sled::Config::new()
+            .path(path)
+            .cache_capacity(CACHE_BYTES)
+            .flush_every_ms(None);
+        for _ in 0..LOCK_ATTEMPTS {
+            match guarded(|| config.open()) {
+                // The directory is ours, so only a thread of an index just closed in this process can hold sled's lock.
+                Err(IndexError(reason)) if reason.contains("could not acquire lock") => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                opened => return opened.map(|db| Self { db }),
+            }
+        }
+        Err(IndexError("its lock is held".to_owned()))
+    }
+
+    /// An empty store.
+    pub fn create(path: &Path) -> Result<Self, IndexError> {
+        if path.exists() {
+            std::fs::remove_dir_all(path).map_err(|error| IndexError(error.to_string()))?;
+        }
+        let store = Self::connect(path)?;
+        if !guarded(|| Ok(store.db.is_empty()))? {
+            return Err(IndexError("a new index is not empty".to_owned()));
+        }
+        Ok(store)
+    }
+
+    /// Opens a store only where there is one.
+    pub fn open_existing(path: &Path) -> Result<(Self, Mark), IndexError> {
+        if path.exists() {
+            Self::open(path)
+        } else {
+            Err(IndexError("there is none".to_owned()))
+        }
+    }
+
+    /// Opens a store and checks every entry against its sum.
+    pub fn open(path: &Path) -> Result<(Self, Mark), IndexError> {
+        let store = Self::connect(path)?;
+        let bytes = guarded(|| store.db.get(MARK))?
+            .ok_or_else(|| IndexError("it has no mark".to_owned()))?;
+        let (mark, expected) = decode_mark(&bytes)?;
+        let mut sum = Sum::default();
+        guarded(|| {
+            for item in store
+                .db
+                .range::<&[u8], _>((Bound::Excluded(MARK), Bound::Unbounded))
+            {
+                let (key, value) = item?;
+                sum.add(&key, &value);
+            }
+            Ok(())
+        })?;
+        if sum == expected {
+            Ok((store, mark))
+        } else {
+            Err(IndexError(format!(
+                "its {} entries do not match their sum",
+                sum.count
+            )))
+        }
+    }
+
+    pub fn get(&self, key: &[u8]) -> Result<Option<Box<[u8]>>, IndexError> {
+        Ok(guarded(|| self.db.get(key))?.map(|value| Box::from(&*value)))
+    }
+
+    /// The greatest entry within bounds.
+    pub fn floor(&self, low: &[u8], high: &Bound<Box<[u8]>>) -> Result<Option<Pair>, IndexError> {
+        let range = (Bound::Included(low), super::as_slice(high));
+        let found = guarded(|| self.db.range::<&[u8], _>(range).next_back().transpose())?;
+        Ok(found.map(|(key, value)| (Box::from(&*key), Box::from(&*value))))
+    }
+
+    /// Entries of `from..to`, at most `limit`.
+    pub fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Layer, IndexError> {
+        guarded(|| {
+            let found = self
+                .db
+                .range::<&[u8], _>((Bound::Included(from), Bound::Excluded(to)))
+                .take(limit);
+            found
+                .map(|item| item.map(|(key, value)| (Box::from(&*key), Some(Box::from(&*value)))))
+                .collect()
+        })
+    }
+
+    /// Writes a layer and the position it reflects, as one atomic batch.
+    pub fn write(&self, layer: &Layer, mark: &Mark) -> Result<(), IndexError> {
+        let mut sum = match guarded(|| self.db.get(MARK))? {
+            Some(bytes) => decode_mark(&bytes)?.1,
+            None => Sum::default(),
+        };
+        let mut batch = sled::Batch::default();
+        for (key, value) in layer {
+            if let Some(old) = guarded(|| self.db.get(key))? {
+                sum.remove(key, &old);
+            }
+            if let Some(value) = value {
+                sum.add(key, value);
+                batch.insert(&**key, &**value);
+            } else {
+                batch.remove(&**key);
+            }
+        }
+        batch.insert(MARK, encode_mark(mark, sum));
+        guarded(|| self.db.apply_batch(batch))?;
+        guarded(|| self.db.flush()).map(drop)
+    }
+}

@@ -1,0 +1,15 @@
+//! The journal: the truth. See `docs/FORMAT.md` for its format and `docs/adr/0002-journal.md` for why it is ours.
+//!
+//! From small to large: [`codec`] fields, [`record`] and [`facts`] bodies, [`frame`] checksums, [`segment`] files;
+//! [`writer`] appends; [`scan`] and [`walk`] read; [`recovery`] and [`replay`] open.
+
+pub(super) mod codec;
+pub(super) mod facts;
+pub(super) mod frame;
+pub(super) mod record;
+pub(super) mod recovery;
+pub(super) mod replay;
+pub(super) mod scan;
+pub(super) mod segment;
+pub(super) mod walk;
+pub(super) mod writer;

@@ -1,0 +1,212 @@
+//! What may go: trim points, drops, and which segment is worth freeing.
+
+use super::{Segment, Stream, StreamId, Tables};
+use crate::buffer::index::{Extent, IndexError, keys};
+use crate::buffer::journal::facts::Fact;
+use crate::buffer::options::{Keep, Options, WhenFull};
+use crate::types::{Sequence, UnixMillis};
+
+/// Extents looked at, and index entries removed, in one step; more waits for the next.
+const STEP: usize = 1024;
+/// A range list longer than this merges its oldest two. Contiguous drops share a range, so it takes a strange life to get there.
+const RANGES: usize = 1024;
+
+impl Tables {
+    /// Trims a stream to the least of cursors, state points and limits. True where another step would find more.
+    pub fn trim(
+        &mut self,
+        id: StreamId,
+        keep: Keep,
+        now_ms: UnixMillis,
+    ) -> Result<bool, IndexError> {
+        let (kept_from, more) = self.kept_from(id, keep, now_ms)?;
+        let pinned_from = self.pinned_from(id);
+        let stream = &self.streams[id as usize];
+        let first = match (stream.cursors.is_empty(), keep.is_set()) {
+            (true, false) => stream.first,
+            (_, true) => pinned_from.min(kept_from),
+            (_, false) => pinned_from,
+        };
+        self.set_first(id, first.clamp(stream.first, stream.next))?;
+        Ok(more)
+    }
+
+    /// The oldest event that a sink or a restore still needs.
+    fn pinned_from(&self, id: StreamId) -> Sequence {
+        let stream = &self.streams[id as usize];
+        let acknowledged = stream
+            .cursors
+            .values()
+            .map(|cursor| cursor.durable + 1)
+            .min()
+            .unwrap_or(stream.next);
+        let scopes = self.scopes.values().filter(|scope| scope.has_point());
+        let tail = scopes
+            .filter_map(|scope| scope.tail.get(&id).copied())
+            .min()
+            .unwrap_or(stream.next);
+        acknowledged.min(tail)
+    }
+
+    /// The oldest event that is within all limits, to within an extent.
+    fn kept_from(
+        &self,
+        id: StreamId,
+        keep: Keep,
+        now_ms: UnixMillis,
+    ) -> Result<(Sequence, bool), IndexError> {
+        let stream = &self.streams[id as usize];
+        let mut from = keep
+            .count
+            .map_or(stream.first, |count| stream.next.saturating_sub(count));
+        if keep.bytes.is_none() && keep.age.is_none() {
+            return Ok((from, false));
+        }
+        let spare_cost = keep
+            .bytes
+            .map_or(0, |bytes| stream.cost.saturating_sub(bytes));
+        let too_old_ms = keep
+            .age
+            .map_or(0, |age| now_ms.saturating_sub(age.as_millis() as u64));
+        if keep.age.is_some() && stream.last_ms < too_old_ms {
+            return Ok((stream.next, false));
+        }
+        let name = stream.name.as_bytes();
+        let behind = keys::extent(name, stream.first + 1);
+        let extents = self.index.range(
+            &behind,
+            &crate::buffer::index::after_prefix(&keys::extents(name)),
+            STEP,
+        )?;
+        let mut more = extents.len() == STEP;
+        for (key, value) in &extents {
+            let extent = Extent::decode(value)?;
+            // All before this extent costs no more than may go, or is no younger than this extent's first event.
+            if (keep.bytes.is_some() && extent.before <= spare_cost)
+                || (keep.age.is_some() && extent.at_ms < too_old_ms)
+            {
+                from = from.max(keys::extent_first(key));
+            } else {
+                more = false;
+                break;
+            }
+        }
+        Ok((from, more))
+    }
+
+    /// Moves the start of a stream forward.
+    pub fn set_first(&mut self, id: StreamId, first: Sequence) -> Result<(), IndexError> {
+        let stream = &mut self.streams[id as usize];
+        if first <= stream.first {
+            return Ok(());
+        }
+        stream.first = first;
+        let oldest = stream
+            .cursors
+            .values()
+            .map(|cursor| cursor.durable)
+            .min()
+            .unwrap_or(u64::MAX);
+        stream.ranges.retain(|(_, to)| *to > oldest);
+        if self.indexing {
+            self.forget_extents(id)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Removes the extents that hold nothing but trimmed events.
+    pub fn forget_extents(&mut self, id: StreamId) -> Result<(), IndexError> {
+        let stream = &mut self.streams[id as usize];
+        let (name, first) = (stream.name.as_bytes(), stream.first);
+        let extents = keys::extents(name);
+        // The extent that would have grown may be among those that go.
+        stream.moved = None;
+        let to = if first == stream.next {
+            stream.trimmed_cost = stream.cost;
+            stream.live = None;
+            crate::buffer::index::after_prefix(&extents)
+        } else {
+            let Some((key, value)) = self.index.floor(&extents, &keys::extent(name, first))? else {
+                return Ok(());
+            };
+            stream.trimmed_cost = Extent::decode(&value)?.before;
+            key.into_vec()
+        };
+        for (key, _) in self.index.range(&extents, &to, usize::MAX)? {
+            self.index.delete(&key);
+        }
+        Ok(())
+    }
+
+    /// Whether the index knows where the oldest kept event of a stream lies.
+    pub fn covers(&self, id: StreamId) -> Result<bool, IndexError> {
+        let stream = &self.streams[id as usize];
+        let name = stream.name.as_bytes();
+        Ok(stream.first == stream.next
+            || self
+                .index
+                .floor(&keys::extents(name), &keys::extent(name, stream.first))?
+                .is_some())
+    }
+
+    /// What it takes to drop the events of a segment that their streams' rules allow to drop: the streams as they are then.
+    pub fn droppable(&self, segment: &Segment, options: &Options) -> Vec<Fact> {
+        let dropped = segment.runs.iter().filter_map(|(id, (newest, _))| {
+            let stream = &self.streams[*id as usize];
+            let allowed = options.rule(&stream.name).1 == WhenFull::DropOldest;
+            (allowed && *newest >= stream.first).then(|| dropped_to(stream, *newest))
+        });
+        dropped.collect()
+    }
+
+    /// The current facts about the streams that have events in a segment.
+    pub fn stream_facts(&self, segment: &Segment) -> Vec<Fact> {
+        segment
+            .runs
+            .keys()
+            .map(|id| self.streams[*id as usize].fact())
+            .collect()
+    }
+
+    /// Cost of the events in a segment that are still kept (whole runs count even where only their end is).
+    pub fn live_events(&self, segment: &Segment) -> u64 {
+        let live = segment
+            .runs
+            .iter()
+            .filter(|(id, (newest, _))| *newest >= self.streams[**id as usize].first);
+        live.map(|(_, (_, cost))| cost).sum()
+    }
+
+    /// Journal bytes that nothing needs any more.
+    pub fn garbage(&self) -> u64 {
+        let used: u64 = self.segments.values().map(|segment| segment.end).sum();
+        let live: u64 = self.streams.iter().map(Stream::live_cost).sum();
+        used.saturating_sub(live + self.state_cost)
+    }
+}
+
+fn dropped_to(stream: &Stream, newest: Sequence) -> Fact {
+    let Fact::Stream(mut fact) = stream.fact() else {
+        unreachable!("a stream's fact is about the stream")
+    };
+    let acknowledged = stream
+        .cursors
+        .values()
+        .map(|cursor| cursor.seen)
+        .min()
+        .unwrap_or(0);
+    let lost_from = fact.first.max(acknowledged + 1);
+    if lost_from <= newest {
+        fact.dropped += newest + 1 - lost_from;
+        match fact.ranges.last_mut() {
+            Some((_, to)) if *to + 1 >= lost_from => *to = newest,
+            _ => fact.ranges.push((lost_from, newest)),
+        }
+        if fact.ranges.len() > RANGES {
+            fact.ranges.remove(0);
+        }
+    }
+    fact.first = newest + 1;
+    Fact::Stream(fact)
+}

@@ -1,0 +1,396 @@
+//! Damage is refused by name or repaired as documented, never silently wrong.
+
+#[path = "support/buffers.rs"]
+mod buffers;
+
+use buffers::*;
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use sidekick::buffer::{Buffer, Change, OpenError, Options, inspect};
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// A buffer with several segments, closed; and what it answered.
+async fn filled(dir: &Path) -> (Options, Vec<String>) {
+    let options = options(dir);
+    let buffer = open(&options).await;
+    for n in 0..200u64 {
+        buffer
+            .append(&stream("log"), vec![payload(&format!("{n:>1500}"))], None)
+            .await
+            .expect("appends");
+        buffer
+            .change(
+                &scope("lobby"),
+                vec![Change::Put(
+                    key(&format!("k{}", n % 40)),
+                    payload(&n.to_string()),
+                )],
+            )
+            .await
+            .expect("changes");
+    }
+    let answers = witnessed(&buffer).await;
+    buffer.close().await;
+    (options, answers)
+}
+
+fn segments(options: &Options) -> Vec<PathBuf> {
+    let entries = fs::read_dir(options.dir.join("journal")).expect("lists");
+    let mut files: Vec<_> = entries
+        .map(|entry| entry.expect("reads").path())
+        .filter(|path| path.extension().is_some())
+        .collect();
+    files.sort();
+    files
+}
+
+fn without_index(options: &Options) {
+    fs::remove_dir_all(options.dir.join("index")).expect("removes the index");
+}
+
+fn overwrite(file: &Path, offset: u64, bytes: &[u8]) {
+    OpenOptions::new()
+        .write(true)
+        .open(file)
+        .and_then(|file| file.write_all_at(bytes, offset))
+        .expect("writes");
+}
+
+fn flip(file: &Path, bit: u64) {
+    let mut byte = [0];
+    let open = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(file)
+        .expect("opens");
+    open.read_exact_at(&mut byte, bit / 8).expect("reads");
+    byte[0] ^= 1 << (bit % 8);
+    open.write_all_at(&byte, bit / 8).expect("writes");
+}
+
+fn used_bytes(options: &Options, file: &Path) -> u64 {
+    let report = inspect::verify(&options.dir).expect("reads");
+    report
+        .segments
+        .iter()
+        .find(|segment| segment.file == file)
+        .expect("listed")
+        .used_bytes
+}
+
+async fn refusal(options: &Options) -> (PathBuf, u64, String) {
+    let options = options.clone();
+    let opened = tokio::task::spawn_blocking(move || Buffer::open(options))
+        .await
+        .expect("no panic");
+    match opened.err() {
+        Some(OpenError::Corrupt {
+            file,
+            offset,
+            reason,
+        }) => (file, offset, reason),
+        other => panic!("should have been refused as damaged: {other:?}"),
+    }
+}
+
+async fn answers(options: &Options) -> Vec<String> {
+    let buffer = open(options).await;
+    let answers = witnessed(&buffer).await;
+    buffer.close().await;
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flipped_bit_is_refused_with_file_and_offset() {
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let (options, expected) = filled(dir.path()).await;
+    let files = segments(&options);
+    assert!(files.len() > 4);
+    let ends: Vec<u64> = files
+        .iter()
+        .map(|file| used_bytes(&options, file))
+        .collect();
+    for round in 0..24 {
+        if round % 2 == 0 && options.dir.join("index").exists() {
+            without_index(&options);
+        }
+        let n = random.random_range(0..files.len());
+        // Damage to the very last commit looks like an unfinished write; the next test is about that.
+        let end = if n + 1 == files.len() {
+            ends[n] - 2000
+        } else {
+            ends[n]
+        };
+        let bit = random.random_range(0..end * 8);
+        flip(&files[n], bit);
+        let (file, offset, reason) = refusal(&options).await;
+        assert_eq!(file, files[n], "bit {bit}: {reason}");
+        assert!(
+            offset <= bit / 8 && bit / 8 < offset + 4096,
+            "bit {bit} is not near byte {offset}: {reason}"
+        );
+        assert!(
+            !inspect::verify(&options.dir)
+                .expect("reads")
+                .problems
+                .is_empty()
+        );
+        if round < 2 {
+            independent(&options.dir).expect_err("the independent reader refuses too");
+        }
+        flip(&files[n], bit);
+    }
+    assert_eq!(
+        answers(&options).await,
+        expected,
+        "nothing was changed by refusing"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unfinished_write_is_cut_and_does_not_come_back() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let options = options(dir.path());
+    let buffer = open(&options).await;
+    buffer
+        .append(&stream("log"), vec![payload("kept")], None)
+        .await
+        .expect("appends");
+    let whole = {
+        let report = inspect::verify(&options.dir).expect("reads");
+        assert!(report.in_use);
+        report.segments[0].used_bytes
+    };
+    // Many at once share a commit, at least in part.
+    let log = stream("log");
+    let many = (0..200).map(|n| buffer.append(&log, vec![payload(&format!("{n:>100}"))], None));
+    futures::future::join_all(many)
+        .await
+        .into_iter()
+        .for_each(|appended| assert!(appended.is_ok(), "{appended:?}"));
+    buffer.close().await;
+    without_index(&options);
+    let file = segments(&options).pop().expect("has one");
+    // As if the write from the second commit on had been torn: its beginning is lost, its rest reached the disk. All frames of
+    // later commits are taken away too, for those prove that it was acknowledged.
+    let end = used_bytes(&options, &file);
+    let mut kept = 0;
+    let bytes = fs::read(&file).expect("reads");
+    let commit_of = |offset: u64| {
+        u64::from_le_bytes(
+            bytes[offset as usize + 8..offset as usize + 16]
+                .try_into()
+                .expect("8 bytes"),
+        )
+    };
+    let framed = |offset: u64| {
+        let length = u32::from_le_bytes(
+            bytes[offset as usize + 4..offset as usize + 8]
+                .try_into()
+                .expect("4 bytes"),
+        );
+        (u64::from(length) + 24).next_multiple_of(8)
+    };
+    let mut offsets = vec![whole];
+    while let Some(next) = offsets
+        .last()
+        .map(|last| last + framed(*last))
+        .filter(|next| *next < end)
+    {
+        offsets.push(next);
+    }
+    let torn = offsets
+        .iter()
+        .map(|offset| commit_of(*offset))
+        .find(|commit| {
+            kept = offsets
+                .iter()
+                .filter(|offset| commit_of(**offset) < *commit)
+                .count();
+            offsets
+                .iter()
+                .filter(|offset| commit_of(**offset) == *commit)
+                .count()
+                > 3
+        });
+    let torn = torn.expect("some appends shared a commit");
+    for (n, offset) in offsets.iter().enumerate() {
+        if commit_of(*offset) > torn || n == kept + 1 {
+            overwrite(&file, *offset, &vec![0xaa; framed(*offset) as usize]);
+        }
+    }
+    let buffer = open(&options).await;
+    assert!(buffer.info().opened.cut_bytes > 0);
+    let last = buffer.stream(&log).expect("known").last;
+    assert_eq!(last, 1 + kept as u64, "commits are whole or not there");
+    for n in 0..20 {
+        buffer
+            .append(&log, vec![payload(&n.to_string())], None)
+            .await
+            .expect("appends");
+    }
+    buffer.close().await;
+    without_index(&options);
+    let buffer = open(&options).await;
+    assert_eq!(
+        buffer.stream(&log).expect("known").last,
+        last + 20,
+        "nothing of the torn write came back"
+    );
+    let expected = witnessed(&buffer).await;
+    buffer.close().await;
+    assert_eq!(independent(&options.dir), Ok(expected));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_that_the_index_has_seen_is_not_cut() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let (options, _) = filled(dir.path()).await;
+    let file = segments(&options).pop().expect("has some");
+    let end = used_bytes(&options, &file);
+    overwrite(&file, end - 8, &[0xff; 8]);
+    let (_, _, reason) = refusal(&options).await;
+    assert!(reason.contains("acknowledged data is gone"), "{reason}");
+    without_index(&options);
+    open(&options).await.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn segments_out_of_place_are_refused_or_ignored() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let (options, expected) = filled(dir.path()).await;
+    let files = segments(&options);
+    let aside = dir.path().join("aside");
+
+    fs::rename(&files[1], &aside).expect("renames");
+    let (_, _, reason) = refusal(&options).await;
+    assert!(reason.contains("missing"), "{reason}");
+    fs::rename(&aside, &files[1]).expect("renames");
+
+    fs::rename(&files[1], &aside)
+        .and_then(|()| fs::rename(&files[2], &files[1]))
+        .and_then(|()| fs::rename(&aside, &files[2]))
+        .expect("swaps");
+    let (file, ..) = refusal(&options).await;
+    assert_eq!(file, files[1]);
+    fs::rename(&files[1], &aside)
+        .and_then(|()| fs::rename(&files[2], &files[1]))
+        .and_then(|()| fs::rename(&aside, &files[2]))
+        .expect("swaps back");
+
+    let copy = options.dir.join("journal/00000000000000ff.seg");
+    fs::copy(&files[2], &copy).expect("copies");
+    assert_eq!(refusal(&options).await.0, copy);
+    fs::remove_file(&copy).expect("removes");
+
+    let length = fs::metadata(&files[1]).expect("is there").len();
+    let bytes = fs::read(&files[1]).expect("reads");
+    OpenOptions::new()
+        .write(true)
+        .open(&files[1])
+        .and_then(|file| file.set_len(length / 2))
+        .expect("truncates");
+    assert_eq!(refusal(&options).await.0, files[1]);
+    fs::write(&files[1], &bytes).expect("writes");
+
+    let elsewhere = tempfile::tempdir().expect("temporary directory");
+    let (other, _) = filled(elsewhere.path()).await;
+    fs::copy(&segments(&other)[1], &files[1]).expect("copies");
+    assert!(refusal(&options).await.2.contains("another buffer"));
+    fs::write(&files[1], &bytes).expect("writes");
+
+    assert_eq!(answers(&options).await, expected);
+    for file in segments(&options) {
+        fs::remove_file(file).expect("removes");
+    }
+    assert!(
+        refusal(&options)
+            .await
+            .2
+            .contains("all segments are missing")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_segment_put_back_is_ignored() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let (mut options, _) = filled(dir.path()).await;
+    let first = segments(&options).remove(0);
+    let bytes = fs::read(&first).expect("reads");
+    options
+        .sinks
+        .push(sink_rule("khepri", sidekick::buffer::Start::First));
+    let buffer = open(&options).await;
+    for k in 0..40 {
+        buffer
+            .change(&scope("lobby"), vec![Change::Delete(key(&format!("k{k}")))])
+            .await
+            .expect("changes");
+    }
+    let last = buffer.stream(&stream("log")).expect("known").last;
+    buffer
+        .advance(&sink("khepri"), &stream("log"), last)
+        .await
+        .expect("advances");
+    until(&buffer, "shrinks", |buffer| buffer.info().segments <= 3).await;
+    buffer.close().await;
+    assert!(!first.exists());
+    fs::write(&first, &bytes).expect("writes");
+    without_index(&options);
+    let buffer = open(&options).await;
+    assert_eq!(
+        buffer.state(&scope("lobby")).await,
+        Ok(vec![]),
+        "no key came back"
+    );
+    assert!(!first.exists(), "the leftover is gone");
+    buffer.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doubtful_index_is_moved_aside_and_rebuilt() {
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let (options, expected) = filled(dir.path()).await;
+    let index = options.dir.join("index");
+    let good = fs::read(index.join("db")).expect("sled's file");
+    let check = async |what: &str, doubt: bool| {
+        let buffer = open(&options).await;
+        let rebuilt = buffer.info().opened.index_rebuilt;
+        assert!(rebuilt.is_some() || !doubt, "{what}: taken for good");
+        assert_eq!(witnessed(&buffer).await, expected, "{what}: {rebuilt:?}");
+        buffer.close().await;
+    };
+    check("untouched", false).await;
+    without_index(&options);
+    check("deleted", true).await;
+    fs::write(index.join("db"), &good[..good.len() / 2]).expect("writes");
+    check("truncated", false).await;
+    fs::write(index.join("db"), vec![0x5a; good.len()]).expect("writes");
+    check("garbled", true).await;
+    fs::write(index.join("conf"), "nonsense").expect("writes");
+    check("its configuration garbled", false).await;
+    assert!(
+        options.dir.join("index.bad").exists(),
+        "moved aside, not thrown away"
+    );
+    for _ in 0..12 {
+        let length = fs::metadata(index.join("db")).expect("sled's file").len();
+        let bit = random.random_range(0..length * 8);
+        flip(&index.join("db"), bit);
+        check(&format!("bit {bit}"), false).await;
+    }
+    fs::write(options.dir.join("index.doubt"), "a test").expect("writes");
+    check("doubted while in use", true).await;
+    let elsewhere = tempfile::tempdir().expect("temporary directory");
+    let (other, _) = filled(elsewhere.path()).await;
+    without_index(&options);
+    fs::rename(other.dir.join("index"), &index).expect("renames");
+    check("of another buffer", true).await;
+}
