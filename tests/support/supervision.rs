@@ -206,6 +206,27 @@ impl House {
     }
 }
 
+/// A test that fails must not leave servers behind: their guards stop them.
+impl Drop for House {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for entry in std::fs::read_dir(self.dir.join("run"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let identity = sidekick::guard::files::read_json::<sidekick::guard::files::Identity>(
+                &entry.path(),
+            );
+            if let Some(identity) = identity {
+                sidekick::guard::tree::signal(identity.guard, rustix::process::Signal::TERM);
+            }
+        }
+    }
+}
+
 /// Tries until it gives something.
 pub async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
