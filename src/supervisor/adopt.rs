@@ -15,7 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Between two looks.
 const RETRY: Duration = Duration::from_millis(20);
 /// Rounds of killing what a killed guard left.
-const SWEEPS: usize = 200;
+const SWEEPS: usize = 300;
+/// Rounds that find nothing before it is believed.
+const CLEAN_SWEEPS: usize = 3;
 
 /// What was found of one server.
 #[derive(Debug)]
@@ -93,13 +95,17 @@ async fn left(files: &RunFiles) -> Found {
     }
 }
 
-/// Kills everything of a start whose guard is gone.
+/// Kills everything of a start whose guard is gone. Nothing was left only where several looks in a row find nothing: a process
+/// that forks and exits while /proc is read can hide from one.
 pub async fn sweep(server: ProcessId, start: &str) {
+    let mut clean = 0;
     for _ in 0..SWEEPS {
-        if tree::sweep(server, start) == 0 && !server.is_alive() {
+        let left = tree::sweep(server, start) > 0 || server.is_alive();
+        clean = if left { 0 } else { clean + 1 };
+        if clean == CLEAN_SWEEPS {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(3)).await;
     }
     tracing::error!(pid = server.pid, "what a killed guard left does not die");
 }
