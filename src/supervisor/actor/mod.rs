@@ -319,13 +319,12 @@ impl Actor {
     async fn on_guard(&mut self, message: Option<FromGuard>) {
         match message {
             Some(FromGuard::Exited(record)) => self.ended(Some(record), false).await,
-            Some(FromGuard::Gone) => self.guard_gone(),
             // Without a word: it was killed, and the kernel has killed the server with it.
             None if self.status.borrow().os_pid.is_some() => {
                 self.link = None;
                 self.guard_lost().await;
             }
-            None => self.guard_gone(),
+            Some(FromGuard::Gone) | None => self.guard_gone(),
             Some(other) => {
                 tracing::debug!(server = %self.spec.id, ?other, "unexpected message of the guard");
             }
