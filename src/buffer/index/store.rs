@@ -17,7 +17,7 @@ const LOCK_ATTEMPTS: u32 = 300;
 /// sled's page cache. The index is sparse; most reads meet the overlay or a few hot pages.
 const CACHE_BYTES: u64 = 2 << 20;
 /// sled's unit of writing. Its default of 512 KiB costs 20 MB of memory in buffers under load, for no gain here.
-const SLED_SEGMENT_BYTES: usize = 32 << 10;
+pub(super) const SLED_SEGMENT_BYTES: usize = 32 << 10;
 
 /// The journal position that the store reflects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
