@@ -1,1 +1,5 @@
-fn main() {}
+//! The `sidekick` binary.
+
+fn main() -> std::process::ExitCode {
+    sidekick::cli::main()
+}

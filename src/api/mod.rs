@@ -1,1 +1,50 @@
 //! Typed requests and replies, their terms, and their dispatch.
+//!
+//! [`Request`] is the table of DESIGN.md, "Contracts", parsed once. `service` answers it, whether it came as a
+//! gen call to the process `sidekick`, by `rpc`/`erpc` to module `sidekick`, or over the control listener.
+//! `supervisor_process` speaks OTP's supervisor protocol and `pids` gives every server a pid of its own.
+
+mod child_spec;
+mod cluster;
+mod data;
+mod error;
+mod events;
+mod functions;
+mod json;
+mod parts;
+mod pids;
+mod process;
+mod reply;
+mod request;
+mod service;
+mod subscriptions;
+mod supervisor_process;
+
+pub use cluster::NodeCluster;
+pub use error::ApiError;
+pub use functions::SidekickFunctions;
+pub use parts::Parts;
+pub use request::{Request, Topic};
+
+use std::sync::Arc;
+
+/// Registers `sidekick` and `sidekick_sup`, offers the remote functions, and gives the servers their pids.
+///
+/// # Panics
+/// Never: the names of a fresh node are free.
+pub fn start(parts: &Arc<Parts>) -> Arc<SidekickFunctions> {
+    let functions = Arc::new(SidekickFunctions::new(parts.clone()));
+    parts.node.serve_functions(functions.clone());
+    tokio::spawn(pids::follow(parts.clone()));
+    let sidekick = parts.node.spawn(process::MAILBOX);
+    let supervisor = parts.node.spawn(process::MAILBOX);
+    for (name, process) in [("sidekick", &sidekick), ("sidekick_sup", &supervisor)] {
+        assert!(
+            parts.node.register(name, process.pid()),
+            "{name} is registered once"
+        );
+    }
+    tokio::spawn(process::serve(parts.clone(), sidekick));
+    tokio::spawn(supervisor_process::serve(parts.clone(), supervisor));
+    functions
+}

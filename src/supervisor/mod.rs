@@ -1,1 +1,50 @@
 //! Starts, watches, restarts and adopts game servers.
+//!
+//! One actor per server ([`actor`]) feeds a pure state machine ([`machine`], with [`policy`] and [`hang`]) with what its guard,
+//! its session, the clock and the callers tell, and does what the machine says. Processes live under guards
+//! ([`crate::guard`]), so that they outlive sidekick; the first act of an actor is to look for one ([`adopt`]).
+//!
+//! Architecture invariants: what decides is pure; what acts decides nothing. A restart waits for nothing but the lock of the
+//! guard before it and the new epoch: bundles, logs and facts are written beside it. Own decisions come before what the engine
+//! printed, that before the wait status; a bundle keeps all three.
+
+mod actor;
+mod adopt;
+mod book;
+mod bundle;
+mod check;
+mod context;
+mod error;
+mod event;
+mod feed;
+mod handle;
+mod hang;
+mod launch;
+mod link;
+mod machine;
+mod output;
+mod policy;
+mod spec;
+mod status;
+mod tail;
+
+pub use error::{SupervisorError, SupervisorStartError};
+pub use event::{EventKind, SupervisorEvent};
+pub use feed::SessionFeed;
+pub use handle::Supervisor;
+pub use spec::{Backoff, LogLimits, OnExit, Restart, ServerSpec, SupervisorOptions};
+pub use status::{
+    CrashSummary, EndReason, Health, LastExit, LogLine, LogSource, SessionInfo, State, Status,
+    Timings,
+};
+
+/// What an exit signal from Erlang asks for. The restart policy applies afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitRequest {
+    /// `exit(pid, :shutdown)`: graceful stop; a permanent server comes back.
+    Shutdown,
+    /// `exit(pid, :kill)`.
+    Kill,
+    /// Any other reason: graceful stop that counts as abnormal.
+    Other,
+}

@@ -1,0 +1,28 @@
+import Config
+
+# `mix run --no-halt` in this project is the frontend node. As a library in another project nothing here applies: put
+# `{Sidekick, opts}` into that project's supervision tree.
+if config_env() != :test do
+  with dir when is_binary(dir) <- System.get_env("SIDEKICK_DATA_DIR") do
+    integer = fn name, default ->
+      case System.get_env(name) do
+        nil -> default
+        "infinity" -> :infinity
+        text -> String.to_integer(text)
+      end
+    end
+
+    nodes =
+      System.get_env("SIDEKICK_NODES", "")
+      |> String.split([",", " "], trim: true)
+      |> Enum.map(&String.to_atom/1)
+
+    config :sidekick, :start,
+      data_dir: dir,
+      nodes: nodes,
+      retention: [
+        records: integer.("SIDEKICK_RETENTION_RECORDS", 100_000),
+        bytes: integer.("SIDEKICK_RETENTION_BYTES", 64 * 1024 * 1024)
+      ]
+  end
+end

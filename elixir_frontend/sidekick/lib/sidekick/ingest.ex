@@ -1,0 +1,121 @@
+defmodule Sidekick.Ingest do
+  @moduledoc """
+  Where sidekick nodes upload to: a process under the registered name `Elixir.Sidekick.Ingest`.
+
+  | request | reply |
+  |---|---|
+  | `{:upload, %{origin:, node:, stream:, after:, first:, last:, dropped:, records:}}` | `{:ok, %{store:, watermark:}}` |
+  | `{:watermark, origin, stream}` | `{:ok, %{store:, watermark:}}` |
+  | `{:upload_state, %{origin:, scope:, epoch:, after:, rev:, put:, delete:}}` | `{:ok, %{store:, rev:}}` |
+
+  Errors are `{:error, {code, details}}`:
+
+    * `:gap` - the upload starts behind what is stored and `dropped` does not cover the hole; `details` holds the
+      `:watermark` (records) or the `:rev` and `:epoch` (state) that is stored
+    * `:stale_epoch` - state of an owner that has been replaced; `:rev` and `:epoch` as stored
+    * `:bad_request`, `:too_large` - the request itself is wrong, and will be next time
+    * `:busy` - the queue is full; nothing was done
+    * `:timeout`, `:unavailable`, `:failed` - the outcome is unknown: ask for the watermark
+
+  What was stored before is answered, not stored again, so that sending again is harmless. A transaction runs in a process
+  of its own; at most `:max_concurrency` run at once, and `:max_queue` wait. Khepri orders them.
+  """
+
+  use GenServer
+
+  alias Sidekick.{Ingest.Request, Options, Store}
+
+  require Logger
+
+  defstruct [:options, :uuid, running: %{}, waiting: :queue.new(), waiting_count: 0]
+
+  # Beyond the transaction's own bound, which a member without a leader may outlast.
+  @grace_ms 1_000
+
+  @doc false
+  @spec start_link(Options.t()) :: GenServer.on_start()
+  def start_link(%Options{} = options), do: GenServer.start_link(__MODULE__, options, name: options.ingest)
+
+  @impl GenServer
+  def init(options) do
+    with {:ok, uuid} <- Store.uuid(options.store), do: {:ok, %__MODULE__{options: options, uuid: uuid}}
+  end
+
+  @impl GenServer
+  def handle_call(request, {caller, _} = from, state) do
+    case Request.parse(request, node(caller), state.options) do
+      {:ok, procedure, argument} -> admit({from, procedure, argument}, state)
+      {:error, _} = refusal -> {:reply, refusal, state}
+    end
+  end
+
+  @impl GenServer
+  def handle_cast(_message, state), do: {:noreply, state}
+
+  @impl GenServer
+  def handle_info({:DOWN, ref, :process, _pid, reason}, state) do
+    case Map.pop(state.running, ref) do
+      {{from, procedure, _pid, timer}, running} ->
+        _ = Process.cancel_timer(timer)
+        GenServer.reply(from, reply(reason, procedure, state.uuid))
+        {:noreply, next(%{state | running: running})}
+
+      {nil, _running} ->
+        {:noreply, state}
+    end
+  end
+
+  def handle_info({:overdue, ref}, state) do
+    case state.running do
+      %{^ref => {_from, _procedure, pid, _timer}} -> Process.exit(pid, :kill)
+      _ -> :ok
+    end
+
+    {:noreply, state}
+  end
+
+  def handle_info(_message, state), do: {:noreply, state}
+
+  defp admit(job, %{options: options} = state) do
+    cond do
+      map_size(state.running) < options.max_concurrency ->
+        {:noreply, run(job, state)}
+
+      state.waiting_count < options.max_queue ->
+        {:noreply, %{state | waiting: :queue.in(job, state.waiting), waiting_count: state.waiting_count + 1}}
+
+      true ->
+        {:reply, {:error, {:busy, %{waiting: state.waiting_count}}}, state}
+    end
+  end
+
+  defp next(state) do
+    case :queue.out(state.waiting) do
+      {{:value, job}, waiting} -> run(job, %{state | waiting: waiting, waiting_count: state.waiting_count - 1})
+      {:empty, _} -> state
+    end
+  end
+
+  defp run({from, procedure, argument}, %{options: options} = state) do
+    work = fn -> exit({:result, Store.transaction(options.store, procedure, argument, options.timeout_ms)}) end
+    {pid, ref} = spawn_monitor(work)
+    timer = Process.send_after(self(), {:overdue, ref}, options.timeout_ms + @grace_ms)
+    %{state | running: Map.put(state.running, ref, {from, procedure, pid, timer})}
+  end
+
+  defp reply({:result, {:ok, rev}}, :upload_state, uuid), do: {:ok, %{store: uuid, rev: rev}}
+  defp reply({:result, {:ok, watermark}}, _procedure, uuid), do: {:ok, %{store: uuid, watermark: watermark}}
+  defp reply({:result, {:error, {code, %{}}} = error}, _procedure, _uuid) when is_atom(code), do: error
+  defp reply({:result, {:error, :timeout}}, _procedure, _uuid), do: {:error, {:timeout, %{}}}
+  defp reply(:killed, _procedure, _uuid), do: {:error, {:timeout, %{}}}
+
+  defp reply({:result, {:error, reason}}, procedure, _uuid) do
+    Logger.warning("sidekick #{procedure}: the store answered #{inspect(reason)}")
+    {:error, {:unavailable, %{}}}
+  end
+
+  defp reply(reason, procedure, _uuid) do
+    Logger.error("sidekick #{procedure} failed: #{inspect(reason)}")
+    {:error, {:failed, %{}}}
+  end
+end

@@ -1,0 +1,95 @@
+defmodule Sidekick.StoreTest do
+  use ExUnit.Case, async: true
+
+  import ExUnit.CaptureLog
+  import Sidekick.Test.Uploads
+
+  alias Sidekick.Store
+  alias Sidekick.Test.Instance
+
+  test "a store keeps its uuid, records, state and watermark over a restart" do
+    instance = Instance.start!()
+    {:ok, uuid} = Store.uuid(instance.store)
+    assert {:ok, _} = Instance.call(instance, upload("s", 1, 500))
+    assert {:ok, _} = Instance.call(instance, state("z", 0, 1, %{"a" => 1}))
+    Instance.stop!(instance)
+    Instance.start_again!(instance)
+    assert {:ok, ^uuid} = Store.uuid(instance.store)
+    assert {:ok, %{store: ^uuid, watermark: 500}} = Instance.call(instance, {:watermark, origin(), "s"})
+    assert {:ok, records} = Store.records(origin(), "s", 1, 1000, instance.store)
+    assert records == Enum.map(1..500, &record/1)
+    assert {:ok, %{"a" => 1}} = Store.state(origin(), "z", instance.store)
+    assert {:ok, %{watermark: 501}} = Instance.call(instance, upload("s", 501, 501))
+  end
+
+  test "the window of a stream keeps to its limits; watermark and hash stay whole" do
+    retention = [records: 600, bytes: :infinity, streams: %{"thin" => [records: :infinity, bytes: 100_000]}]
+    instance = Instance.start!(retention: retention)
+
+    for first <- 1..2901//100 do
+      assert {:ok, _} = Instance.call(instance, upload("s", first, first + 99))
+      assert {:ok, _} = Instance.call(instance, upload("thin", first, first + 99, bytes: 1000))
+    end
+
+    assert {:ok, head} = Store.stream(origin(), "s", instance.store)
+    assert head.watermark == 3000 and head.records in 256..600 and head.first == 3001 - head.records
+    assert head.hash == Enum.reduce(1..3000, Store.hash_zero(), &Store.hash(&2, record(&1)))
+    assert {:ok, records} = Store.records(origin(), "s", 1, 10_000, instance.store)
+    assert Enum.map(records, & &1.seq) == Enum.to_list(head.first..3000)
+
+    # The newest batch stays whatever its size, and a batch goes as a whole.
+    assert {:ok, thin} = Store.stream(origin(), "thin", instance.store)
+    assert thin.bytes <= 256 * 1024 and thin.watermark == 3000
+    assert {:ok, records} = Store.records(origin(), "thin", 1, 10_000, instance.store)
+    assert Enum.map(records, & &1.seq) == Enum.to_list(thin.first..3000)
+    assert {:ok, %{watermark: 3000}} = Instance.call(instance, upload("s", 1, 50))
+  end
+
+  test "a folder is not opened under another name, and the reason says whose it is" do
+    instance = Instance.new()
+    File.write!(Path.join(instance.dir, "sidekick-store"), "sidekick_store frontend@elsewhere\n")
+    reason = refused(instance)
+    assert reason =~ "data_dir_of_another_node"
+    assert reason =~ "frontend@elsewhere"
+  end
+
+  test "a folder that cannot be written is named" do
+    assert refused(Instance.new(data_dir: "/proc/nothing/here")) =~ "/proc/nothing/here"
+  end
+
+  test "an unexpected cluster is not served" do
+    assert refused(Instance.new(members: [node(), :other@nowhere])) =~ "unexpected_members"
+  end
+
+  test "more than the queue holds is answered busy; the rest is done" do
+    instance = Instance.start!(max_concurrency: 1, max_queue: 2)
+
+    answers =
+      1..64
+      |> Task.async_stream(&Instance.call(instance, upload("s#{&1}", 1, 200)), max_concurrency: 64, ordered: false)
+      |> Enum.map(fn {:ok, answer} -> answer end)
+
+    {done, refused} = Enum.split_with(answers, &match?({:ok, %{watermark: 200}}, &1))
+    assert done != [] and Enum.all?(refused, &match?({:error, {:busy, %{waiting: 2}}}, &1))
+    {:ok, streams} = Store.streams(origin(), instance.store)
+    assert length(streams) == length(done)
+  end
+
+  test "wrong options are named" do
+    for {opts, named} <- [
+          {[], ":data_dir"},
+          {[data_dir: "x", nope: 1], ":nope"},
+          {[data_dir: "x", nodes: ["a@b"]], ":nodes"},
+          {[data_dir: "x", max_queue: 0], ":max_queue"},
+          {[data_dir: "x", retention: [records: 0]], "records"}
+        ] do
+      assert_raise ArgumentError, ~r/#{named}/, fn -> Sidekick.Options.new!(opts) end
+    end
+  end
+
+  defp refused(instance) do
+    {reason, _log} = with_log(fn -> start_supervised({Sidekick, instance.opts}) end)
+    assert {:error, reason} = reason
+    inspect(reason)
+  end
+end

@@ -1,0 +1,90 @@
+defmodule SidekickTest do
+  # How the client reads answers; that a real sidekick gives them is `Sidekick.IntegrationTest`'s.
+  use ExUnit.Case, async: false
+
+  alias Sidekick.Error
+
+  defmodule Echo do
+    @moduledoc false
+    use GenServer
+
+    @impl GenServer
+    def init(answer), do: {:ok, answer}
+    @impl GenServer
+    def handle_call(request, _from, answer), do: answer.(request, answer)
+  end
+
+  defp answer(fun) do
+    {:ok, pid} = GenServer.start_link(Echo, fun)
+    Process.register(pid, :sidekick)
+    :ok
+  end
+
+  test "a node that is away is an error" do
+    assert {:error, %Error{code: :not_connected, node: :"nobody@127.0.0.1"}} = Sidekick.info(:"nobody@127.0.0.1")
+  end
+
+  test "a node without sidekick is an error" do
+    assert {:error, %Error{code: :no_sidekick} = error} = Sidekick.info(node())
+    assert Exception.message(error) == "no_sidekick (#{node()})"
+  end
+
+  test "no answer in time is an error" do
+    answer(fn _, state -> {:noreply, state} end)
+    assert {:error, %Error{code: :timeout}} = Sidekick.info(node(), timeout: 20)
+  end
+
+  test "sidekick's own errors and odd answers are errors" do
+    answer(fn
+      {:server, id}, state -> {:reply, {:error, {:not_found, %{id: id}}}, state}
+      :info, state -> {:reply, :what, state}
+      :servers, _state -> exit(:oops)
+    end)
+
+    Process.flag(:trap_exit, true)
+    assert {:error, %Error{code: :not_found, details: %{id: "x"}}} = Sidekick.server(node(), "x")
+    assert {:error, %Error{code: :bad_reply, details: %{reply: :what}}} = Sidekick.info(node())
+
+    ExUnit.CaptureLog.capture_log(fn ->
+      assert {:error, %Error{code: :failed, details: %{reason: :oops}}} = Sidekick.servers(node())
+    end)
+  end
+
+  test "each function sends the documented request" do
+    answer(&{:reply, {:ok, &1}, &2})
+    n = node()
+    me = self()
+    ref = make_ref()
+
+    for {call, request} <- [
+          {fn -> Sidekick.info(n) end, :info},
+          {fn -> Sidekick.servers(n) end, :servers},
+          {fn -> Sidekick.server(n, "a") end, {:server, "a"}},
+          {fn -> Sidekick.start_server(n, "a") end, {:start_server, "a"}},
+          {fn -> Sidekick.stop_server(n, "a") end, {:stop_server, "a"}},
+          {fn -> Sidekick.restart_server(n, "a") end, {:restart_server, "a"}},
+          {fn -> Sidekick.drain_server(n, "a") end, {:drain_server, "a"}},
+          {fn -> Sidekick.kill_server(n, "a") end, {:kill_server, "a"}},
+          {fn -> Sidekick.logs(n, "a") end, {:logs, "a", %{limit: 100}}},
+          {fn -> Sidekick.logs(n, "a", limit: 5, after: 9) end, {:logs, "a", %{limit: 5, after: 9}}},
+          {fn -> Sidekick.crashes(n, "a") end, {:crashes, "a"}},
+          {fn -> Sidekick.crash(n, "a", 2) end, {:crash, "a", 2}},
+          {fn -> Sidekick.append(n, "s", [1]) end, {:append, "s", [1]}},
+          {fn -> Sidekick.append(n, "s", [1], producer: "p", batch: 3) end,
+           {:append, "s", [1], %{producer: "p", batch: 3}}},
+          {fn -> Sidekick.read(n, "s", 1, 10) end, {:read, "s", 1, 10}},
+          {fn -> Sidekick.streams(n) end, :streams},
+          {fn -> Sidekick.stream(n, "s") end, {:stream, "s"}},
+          {fn -> Sidekick.put_state(n, "z", "k", 1) end, {:put_state, "z", "k", 1}},
+          {fn -> Sidekick.delete_state(n, "z", "k") end, {:delete_state, "z", "k"}},
+          {fn -> Sidekick.get_state(n, "z", "k") end, {:get_state, "z", "k"}},
+          {fn -> Sidekick.state(n, "z") end, {:state, "z"}},
+          {fn -> Sidekick.subscribe(n, :servers) end, {:subscribe, me, [:servers]}},
+          {fn -> Sidekick.unsubscribe(n, ref) end, {:unsubscribe, ref}}
+        ] do
+      assert {:ok, ^request} = call.()
+    end
+
+    assert_raise ArgumentError, fn -> Sidekick.append(n, "s", [1], batch: 3) end
+  end
+end

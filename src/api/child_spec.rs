@@ -1,0 +1,271 @@
+//! OTP child specs ⇄ [`ServerSpec`].
+//!
+//! `start` is `{godot, start_link, [#{command => [binary], ...}]}`; the map may also hold `directory`, `env` (map of
+//! binaries), `session`, `start_timeout_ms`, `hang_timeout_ms` (or `infinity`), `max_restarts`, `max_seconds` and
+//! `on_exit` (`keep` or `stop`). `restart` and `shutdown` are OTP's own.
+
+use crate::etf::{Atom, Term};
+use crate::supervisor::{OnExit, Restart, ServerSpec};
+use crate::types::ServerId;
+use std::time::Duration;
+
+/// The module named in child specs.
+pub const MODULE: &str = "godot";
+
+/// A child spec could not be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// What is wrong with it.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+fn invalid(text: impl Into<String>) -> SpecError {
+    SpecError::Invalid(text.into())
+}
+
+/// Reads a child spec: the map form, or the old tuple form.
+pub fn from_term(term: &Term) -> Result<ServerSpec, SpecError> {
+    let (id, start, restart, shutdown) = match term {
+        Term::Map(_) => (
+            term.map_get("id"),
+            term.map_get("start"),
+            term.map_get("restart"),
+            term.map_get("shutdown"),
+        ),
+        Term::Tuple(e) if e.len() == 6 => (Some(&e[0]), Some(&e[1]), Some(&e[2]), Some(&e[3])),
+        _ => return Err(invalid("a child spec is a map or a tuple of six")),
+    };
+    let id = id.ok_or_else(|| invalid("id is missing"))?;
+    let id = crate::api::request::server_id(id).map_err(|error| invalid(error.to_string()))?;
+    let options = start.and_then(start_options).ok_or_else(|| {
+        invalid("start must be {godot, start_link, [#{command => [Program, Argument, ...]}]}")
+    })?;
+    let mut spec = ServerSpec::new(id, command(options)?);
+    read_options(options, &mut spec)?;
+    if let Some(restart) = restart {
+        spec.restart = match restart.as_atom().map(Atom::as_str) {
+            Some("permanent") => Restart::Permanent,
+            Some("transient") => Restart::Transient,
+            Some("temporary") => Restart::Temporary,
+            _ => return Err(invalid("restart must be permanent, transient or temporary")),
+        };
+    }
+    match shutdown.map(|s| (s.as_u64(), s.as_atom().map(Atom::as_str))) {
+        None | Some((None, Some("infinity"))) => {}
+        Some((Some(ms), _)) => spec.stop_timeout = Duration::from_millis(ms),
+        Some((None, Some("brutal_kill"))) => spec.stop_timeout = Duration::ZERO,
+        Some(_) => {
+            return Err(invalid(
+                "shutdown must be milliseconds, infinity or brutal_kill",
+            ));
+        }
+    }
+    Ok(spec)
+}
+
+fn start_options(start: &Term) -> Option<&Term> {
+    match start.as_tuple()? {
+        [module, function, arguments]
+            if module.is_atom(MODULE) && function.is_atom("start_link") =>
+        {
+            match arguments.as_list()? {
+                [options @ Term::Map(_)] => Some(options),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+fn command(options: &Term) -> Result<Vec<String>, SpecError> {
+    let words = options
+        .map_get("command")
+        .and_then(Term::as_list)
+        .filter(|words| !words.is_empty());
+    let words =
+        words.ok_or_else(|| invalid("command must be a list of binaries, the program first"))?;
+    words
+        .iter()
+        .map(|word| word.as_text().map(str::to_owned))
+        .collect::<Option<_>>()
+        .ok_or_else(|| invalid("command must be a list of binaries in UTF-8"))
+}
+
+fn read_options(options: &Term, spec: &mut ServerSpec) -> Result<(), SpecError> {
+    for (key, value) in options.as_map().unwrap_or_default() {
+        let name = key.as_text().unwrap_or_default().to_owned();
+        let number = || {
+            value
+                .as_u64()
+                .ok_or_else(|| invalid(format!("{name} must be a non-negative integer")))
+        };
+        match name.as_str() {
+            "command" => {}
+            "directory" => spec.directory = Some(text(value, &name)?.into()),
+            "env" => {
+                for (key, value) in value.as_map().ok_or_else(|| invalid("env must be a map"))? {
+                    spec.env.insert(text(key, "env")?, text(value, "env")?);
+                }
+            }
+            "session" => {
+                spec.session = value
+                    .as_bool()
+                    .ok_or_else(|| invalid("session must be true or false"))?
+            }
+            "start_timeout_ms" => spec.start_timeout = Duration::from_millis(number()?),
+            "hang_timeout_ms" if value.is_atom("infinity") => spec.hang_timeout = None,
+            "hang_timeout_ms" => spec.hang_timeout = Some(Duration::from_millis(number()?)),
+            "max_restarts" => spec.max_restarts = narrow(number()?, &name)?,
+            "max_seconds" => spec.max_seconds = narrow(number()?.max(1), &name)?,
+            "on_exit" => {
+                spec.on_exit = match value.as_text() {
+                    Some("keep") => OnExit::Keep,
+                    Some("stop") => OnExit::Stop,
+                    _ => return Err(invalid("on_exit must be keep or stop")),
+                }
+            }
+            _ => return Err(invalid(format!("unknown option {key}"))),
+        }
+    }
+    Ok(())
+}
+
+fn narrow(number: u64, name: &str) -> Result<u32, SpecError> {
+    u32::try_from(number).map_err(|_| invalid(format!("{name} is too large")))
+}
+
+fn text(value: &Term, name: &str) -> Result<String, SpecError> {
+    value
+        .as_text()
+        .map(str::to_owned)
+        .ok_or_else(|| invalid(format!("{name} must hold binaries in UTF-8")))
+}
+
+/// The child spec as `get_childspec` gives it. The environment is left out: it may hold secrets.
+pub fn to_term(spec: &ServerSpec) -> Term {
+    let millis = |d: Duration| Term::int(i128::try_from(d.as_millis()).unwrap_or(i128::MAX));
+    let command = spec
+        .command
+        .iter()
+        .map(|word| Term::text(word))
+        .collect::<Vec<_>>();
+    let options = Term::map([
+        ("command", Term::list(command)),
+        ("session", Term::bool(spec.session)),
+        ("start_timeout_ms", millis(spec.start_timeout)),
+        (
+            "hang_timeout_ms",
+            spec.hang_timeout
+                .map_or_else(|| Term::atom("infinity"), millis),
+        ),
+        ("max_restarts", Term::int(spec.max_restarts)),
+        ("max_seconds", Term::int(spec.max_seconds)),
+        (
+            "on_exit",
+            Term::atom(if spec.on_exit == OnExit::Keep {
+                "keep"
+            } else {
+                "stop"
+            }),
+        ),
+    ]);
+    let restart = match spec.restart {
+        Restart::Permanent => "permanent",
+        Restart::Transient => "transient",
+        Restart::Temporary => "temporary",
+    };
+    Term::map([
+        ("id", id_atom(&spec.id)),
+        (
+            "start",
+            Term::tuple(vec![
+                Term::atom(MODULE),
+                Term::atom("start_link"),
+                Term::list(vec![options]),
+            ]),
+        ),
+        ("restart", Term::atom(restart)),
+        ("significant", Term::bool(false)),
+        ("shutdown", millis(spec.stop_timeout)),
+        ("type", Term::atom("worker")),
+        ("modules", Term::list(vec![Term::atom(MODULE)])),
+    ])
+}
+
+fn id_atom(id: &ServerId) -> Term {
+    Term::atom(id.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(options: Term) -> Term {
+        let start = vec![
+            Term::atom("godot"),
+            Term::atom("start_link"),
+            Term::list(vec![options]),
+        ];
+        Term::map([
+            ("id", Term::atom("arena")),
+            ("start", Term::tuple(start)),
+            ("restart", Term::atom("transient")),
+            ("shutdown", Term::int(2500)),
+        ])
+    }
+
+    fn command() -> Term {
+        Term::list(vec![Term::text("godot"), Term::text("--headless")])
+    }
+
+    #[test]
+    fn the_map_form_is_read_and_given_back() {
+        let read = from_term(&spec(Term::map([
+            ("command", command()),
+            ("max_restarts", Term::int(9)),
+        ])))
+        .expect("valid");
+        assert_eq!(read.command, ["godot", "--headless"]);
+        assert_eq!((read.restart, read.max_restarts), (Restart::Transient, 9));
+        assert_eq!(read.stop_timeout, Duration::from_millis(2500));
+        assert_eq!(from_term(&to_term(&read)), Ok(read));
+    }
+
+    #[test]
+    fn the_tuple_form_is_read() {
+        let Term::Map(pairs) = spec(Term::map([("command", command())])) else {
+            panic!("a map")
+        };
+        let mut elements: Vec<Term> = pairs.into_iter().map(|(_, value)| value).collect();
+        elements.extend([Term::atom("worker"), Term::list(vec![Term::atom("godot")])]);
+        assert_eq!(
+            from_term(&Term::tuple(elements))
+                .expect("valid")
+                .id
+                .as_str(),
+            "arena"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let wrong = |options| from_term(&spec(options)).expect_err("invalid").to_string();
+        assert!(wrong(Term::map([])).contains("command"));
+        assert!(
+            wrong(Term::map([
+                ("command", command()),
+                ("colour", Term::int(1))
+            ]))
+            .contains("colour")
+        );
+        assert!(
+            wrong(Term::map([
+                ("command", command()),
+                ("max_restarts", Term::int(1_i64 << 40))
+            ]))
+            .contains("too large")
+        );
+        assert!(from_term(&Term::int(1)).is_err());
+    }
+}

@@ -1,0 +1,50 @@
+//! The registered process `sidekick`: gen calls of the request table.
+
+use crate::api::{Parts, Request, service};
+use crate::etf::Term;
+use crate::node::gen_call::{self, Incoming};
+use crate::node::{Process, Signal};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Signals that may wait for `sidekick`.
+pub const MAILBOX: usize = 4_096;
+/// Requests in work at once; more are refused with `overloaded`.
+const REQUESTS_MAX: usize = 1_024;
+
+/// Answers requests until the process ends. A request goes on where its caller leaves.
+pub async fn serve(parts: Arc<Parts>, mut process: Process) {
+    let requests = Arc::new(Semaphore::new(REQUESTS_MAX));
+    while let Some(signal) = process.recv().await {
+        let Signal::Message { term, .. } = signal else {
+            continue;
+        };
+        match gen_call::parse(term) {
+            Incoming::Call { from, request } => {
+                let request = match Request::from_term(request) {
+                    Ok(request) => request,
+                    Err(error) => {
+                        parts.node.reply(&from, error.to_term());
+                        continue;
+                    }
+                };
+                let Ok(permit) = requests.clone().try_acquire_owned() else {
+                    parts
+                        .node
+                        .reply(&from, Term::error("overloaded", Term::map([])));
+                    continue;
+                };
+                let parts = parts.clone();
+                tokio::spawn(async move {
+                    let reply = service::answer(&parts, &from.pid.node, request).await;
+                    parts.node.reply(&from, reply);
+                    drop(permit);
+                });
+            }
+            Incoming::System { from, .. } => parts
+                .node
+                .reply(&from, Term::error("not_supported", Term::map([]))),
+            Incoming::Cast(_) | Incoming::Other(_) => {}
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Configuration to the options of each part.
+
+use super::AppError;
+use crate::config::{Config, Cookie, Restart, ServerConfig, SinkKind, SinkStart, WhenFull};
+use crate::node::{self, NodeName, NodeOptions};
+use crate::supervisor::{Backoff, OnExit, ServerSpec, SupervisorOptions};
+use crate::upload::SinkOptions;
+use crate::{buffer, config, godot, supervisor};
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+/// Options of the buffer.
+pub fn buffer_options(config: &Config) -> buffer::Options {
+    let when_full = |when| match when {
+        WhenFull::Block => buffer::WhenFull::Block,
+        WhenFull::DropOldest => buffer::WhenFull::DropOldest,
+        WhenFull::Reject => buffer::WhenFull::Reject,
+    };
+    let streams = config.buffer.streams.iter().map(|rule| buffer::StreamRule {
+        pattern: rule.pattern.clone(),
+        keep: buffer::Keep {
+            bytes: rule.keep.bytes,
+            age: rule.keep.age,
+            count: rule.keep.count,
+        },
+        when_full: rule.when_full.map(when_full),
+    });
+    let sinks = config.sinks.iter().map(|sink| buffer::SinkRule {
+        name: sink.name.clone(),
+        patterns: sink.streams.clone(),
+        start: match sink.start {
+            SinkStart::First => buffer::Start::First,
+            SinkStart::Now => buffer::Start::Now,
+        },
+    });
+    buffer::Options {
+        max_bytes: config.buffer.max_bytes,
+        when_full: when_full(config.buffer.when_full),
+        segment_bytes: config.buffer.segment_bytes,
+        streams: streams.collect(),
+        sinks: sinks.collect(),
+        ..buffer::Options::new(&config.buffer.dir)
+    }
+}
+
+/// Options of the Erlang node.
+pub fn node_options(config: &Config) -> Result<NodeOptions, AppError> {
+    let name = node_name(&config.node.name)?;
+    Ok(NodeOptions {
+        visible: config.node.visible,
+        listen_address: config.node.listen,
+        listen_port: config.node.port,
+        ticktime: config.node.ticktime,
+        epmd_port: config.node.epmd.port,
+        serve_epmd: config.node.epmd.serve,
+        monitors: config.node.monitors,
+        ..NodeOptions::new(name, cookie(&config.node.cookie))
+    })
+}
+
+fn cookie(cookie: &Cookie) -> node::Cookie {
+    node::Cookie::new(cookie.expose())
+}
+
+fn node_name(name: &str) -> Result<NodeName, AppError> {
+    NodeName::from_str(name).map_err(|error| AppError::Config(error.to_string()))
+}
+
+/// Nodes to which connections are kept: the configured ones and those of the sinks.
+pub fn nodes_to_keep(config: &Config) -> Result<Vec<NodeName>, AppError> {
+    let mut names: BTreeSet<&str> = config.node.connect.iter().map(String::as_str).collect();
+    for sink in &config.sinks {
+        match &sink.kind {
+            SinkKind::Beam { nodes } => names.extend(nodes.iter().map(String::as_str)),
+        }
+    }
+    names.into_iter().map(node_name).collect()
+}
+
+/// Options of each sink.
+pub fn sinks(config: &Config) -> Result<Vec<SinkOptions>, AppError> {
+    let options = config.sinks.iter().map(|sink| {
+        let SinkKind::Beam { nodes } = &sink.kind;
+        let nodes = nodes
+            .iter()
+            .map(|name| node_name(name))
+            .collect::<Result<_, _>>()?;
+        Ok(SinkOptions {
+            streams: sink.streams.clone(),
+            batch_records: sink.limits.records as usize,
+            batch_bytes: usize::try_from(sink.limits.bytes).unwrap_or(usize::MAX),
+            timeout: sink.limits.timeout,
+            ..SinkOptions::new(sink.name.clone(), nodes)
+        })
+    });
+    options.collect()
+}
+
+/// Options of the session server.
+pub fn session_options(config: &Config) -> godot::SessionOptions {
+    let limits = godot::SessionLimits {
+        frame_bytes: config.session.max_frame_bytes as usize,
+        ..godot::SessionLimits::default()
+    };
+    godot::SessionOptions {
+        socket: config.session.socket.clone(),
+        tcp: config.session.tcp,
+        limits,
+    }
+}
+
+/// Options of the supervisor. Guards run this very binary.
+pub fn supervisor_options(config: &Config) -> Result<SupervisorOptions, AppError> {
+    let exe = std::env::current_exe().map_err(AppError::Runtime)?;
+    let run = &config.run;
+    Ok(SupervisorOptions {
+        run_dir: run.guard_dir(),
+        log_dir: run.log_dir(),
+        crash_dir: run.crash_dir(),
+        home_dir: run.dir.join("homes"),
+        ..SupervisorOptions::under(&run.dir, exe)
+    })
+}
+
+/// The spec of one server.
+pub fn server_spec(server: &ServerConfig) -> ServerSpec {
+    ServerSpec {
+        directory: Some(server.directory.clone()),
+        env: server.env.expose().clone(),
+        restart: match server.restart {
+            Restart::Permanent => supervisor::Restart::Permanent,
+            Restart::Transient => supervisor::Restart::Transient,
+            Restart::Temporary => supervisor::Restart::Temporary,
+        },
+        max_restarts: server.max_restarts,
+        max_seconds: server.max_seconds.get(),
+        backoff: Backoff {
+            initial: server.backoff.initial,
+            max: server.backoff.max,
+        },
+        start_timeout: server.start_timeout,
+        hang_timeout: server.hang_timeout,
+        stop_timeout: server.stop_timeout,
+        session: server.session,
+        on_exit: match server.on_exit {
+            config::OnExit::Keep => OnExit::Keep,
+            config::OnExit::Stop => OnExit::Stop,
+        },
+        autostart: server.autostart,
+        ..ServerSpec::new(server.id.clone(), server.command.clone())
+    }
+}

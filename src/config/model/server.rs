@@ -1,0 +1,117 @@
+//! `[[server]]`: the supervised processes.
+
+use crate::config::values::{display, duration_text, hang_text};
+use crate::types::ServerId;
+use serde::{Deserialize, Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `[[server]]`: one supervised process.
+#[derive(Debug, Clone, Serialize)]
+pub struct ServerConfig {
+    /// Its id, registered name and state scope.
+    #[serde(serialize_with = "display")]
+    pub id: ServerId,
+    /// Program and arguments; a program with a `/` that is relative was resolved against the file's directory.
+    pub command: Vec<String>,
+    /// Working directory, by default that of the file.
+    pub directory: PathBuf,
+    /// Environment added to sidekick's own.
+    #[serde(skip_serializing_if = "Environment::is_empty")]
+    pub env: Environment,
+    /// When it is started again.
+    pub restart: Restart,
+    /// This many restarts within `max_seconds` are tolerated.
+    pub max_restarts: u32,
+    /// The window of `max_restarts`.
+    pub max_seconds: NonZeroU32,
+    /// Pause before a restart.
+    pub backoff: Backoff,
+    /// Without a `hello` by then the start has failed.
+    #[serde(serialize_with = "duration_text")]
+    pub start_timeout: Duration,
+    /// Without a heartbeat for this long the main loop hangs; `None`: not judged.
+    #[serde(serialize_with = "hang_text")]
+    pub hang_timeout: Option<Duration>,
+    /// After this long a graceful stop becomes a kill.
+    #[serde(serialize_with = "duration_text")]
+    pub stop_timeout: Duration,
+    /// Whether the process speaks the session protocol; without, no `hello` is awaited.
+    pub session: bool,
+    /// What becomes of the process when sidekick itself dies.
+    pub on_exit: OnExit,
+    /// Started with sidekick.
+    pub autostart: bool,
+}
+
+/// Environment variables of a server. The values do not show in `Debug` nor in `sidekick check`.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// Wraps variables.
+    pub fn new(variables: BTreeMap<String, String>) -> Self {
+        Self(variables)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The variables themselves, for the process they belong to.
+    pub fn expose(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.0.keys().map(|name| (name, "***")))
+            .finish()
+    }
+}
+
+impl Serialize for Environment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.keys().map(|name| (name, "***")))
+    }
+}
+
+/// When an ended process is started again, as in OTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Restart {
+    /// Always.
+    #[default]
+    Permanent,
+    /// Only after an abnormal end.
+    Transient,
+    /// Never.
+    Temporary,
+}
+
+/// Pauses before restarts double from `initial` to `max`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Backoff {
+    /// Pause before the second restart in a row; the first has none.
+    #[serde(serialize_with = "duration_text")]
+    pub initial: Duration,
+    /// Longest pause.
+    #[serde(serialize_with = "duration_text")]
+    pub max: Duration,
+}
+
+/// What becomes of a process when sidekick itself dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnExit {
+    /// It plays on; the next sidekick adopts it.
+    #[default]
+    Keep,
+    /// Its guard kills it.
+    Stop,
+}

@@ -1,0 +1,59 @@
+//! `[[sink]]`: who gets the uploads.
+
+use crate::config::values::{display, duration_text, size_text};
+use crate::types::SinkName;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// `[[sink]]`: one receiver of uploads.
+#[derive(Debug, Clone, Serialize)]
+pub struct SinkConfig {
+    /// Keys the cursors; unique.
+    #[serde(serialize_with = "display")]
+    pub name: SinkName,
+    /// Where to.
+    #[serde(flatten)]
+    pub kind: SinkKind,
+    /// Patterns of the streams it gets.
+    pub streams: Vec<String>,
+    /// Where a new sink starts.
+    pub start: SinkStart,
+    /// Size of one upload.
+    pub limits: SinkLimits,
+}
+
+/// Where a sink uploads to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SinkKind {
+    /// `Sidekick.Ingest` on one of these nodes.
+    Beam {
+        /// Full node names; never empty.
+        nodes: Vec<String>,
+    },
+}
+
+/// Where a sink without a cursor starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SinkStart {
+    /// With the first record that is still there.
+    #[default]
+    First,
+    /// With the next record.
+    Now,
+}
+
+/// Bounds of one upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SinkLimits {
+    /// Most records in one upload.
+    pub records: u32,
+    /// Most payload bytes in one upload (a single larger record goes alone).
+    #[serde(serialize_with = "size_text")]
+    pub bytes: u64,
+    /// An upload without an answer for this long has an unknown outcome.
+    #[serde(serialize_with = "duration_text")]
+    pub timeout: Duration,
+}

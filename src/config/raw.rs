@@ -1,0 +1,151 @@
+//! The file as it is written, before any check that needs more than one value.
+
+use super::model::{AllowStart, LogFormat, OnExit, Restart, SinkStart, WhenFull};
+use super::values::{PathOrOff, Size, Span, SpanOrOff};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use toml::Spanned;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    #[serde(default)]
+    pub node: RawNode,
+    #[serde(default)]
+    pub buffer: RawBuffer,
+    #[serde(default)]
+    pub run: RawRun,
+    #[serde(default)]
+    pub session: RawSession,
+    #[serde(default)]
+    pub log: RawLog,
+    #[serde(default)]
+    pub stream: Vec<Spanned<RawStream>>,
+    #[serde(default)]
+    pub server: Vec<Spanned<RawServer>>,
+    #[serde(default)]
+    pub sink: Vec<Spanned<RawSink>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawNode {
+    pub name: Option<Spanned<String>>,
+    pub cookie_file: Option<Spanned<PathBuf>>,
+    pub connect: Vec<Spanned<String>>,
+    pub allow_start: AllowStart,
+    pub listen: Option<Spanned<IpAddr>>,
+    pub port: u16,
+    pub epmd: RawEpmd,
+    pub visible: bool,
+    pub ticktime: Option<Spanned<Span>>,
+    pub monitors: Option<bool>,
+    pub plain_network: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawEpmd {
+    pub serve: Option<bool>,
+    pub port: Option<Spanned<u16>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawBuffer {
+    pub dir: Option<Spanned<PathBuf>>,
+    pub max_bytes: Option<Spanned<Size>>,
+    pub when_full: WhenFull,
+    pub segment_bytes: Option<Spanned<Size>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawStream {
+    pub pattern: Spanned<String>,
+    #[serde(default)]
+    pub keep: RawKeep,
+    pub when_full: Option<WhenFull>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawKeep {
+    pub bytes: Option<Size>,
+    pub age: Option<Span>,
+    pub count: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawRun {
+    pub dir: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawSession {
+    pub socket: Option<Spanned<PathOrOff>>,
+    pub tcp: Option<Spanned<SocketAddr>>,
+    pub max_frame_bytes: Option<Spanned<Size>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawServer {
+    pub id: Spanned<String>,
+    pub command: Spanned<Vec<String>>,
+    pub directory: Option<Spanned<PathBuf>>,
+    pub env: Option<Spanned<BTreeMap<String, String>>>,
+    #[serde(default)]
+    pub restart: Restart,
+    pub max_restarts: Option<u32>,
+    pub max_seconds: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub backoff: RawBackoff,
+    pub start_timeout: Option<Spanned<Span>>,
+    pub hang_timeout: Option<Spanned<SpanOrOff>>,
+    pub stop_timeout: Option<Spanned<Span>>,
+    pub session: Option<bool>,
+    #[serde(default)]
+    pub on_exit: OnExit,
+    pub autostart: Option<bool>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawBackoff {
+    pub initial: Option<Spanned<Span>>,
+    pub max: Option<Spanned<Span>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSink {
+    pub name: Spanned<String>,
+    pub kind: Spanned<String>,
+    #[serde(default)]
+    pub nodes: Vec<Spanned<String>>,
+    pub streams: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub start: SinkStart,
+    #[serde(default)]
+    pub limits: RawLimits,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLimits {
+    pub records: Option<Spanned<u32>>,
+    pub bytes: Option<Spanned<Size>>,
+    pub timeout: Option<Spanned<Span>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLog {
+    pub format: LogFormat,
+    pub filter: Option<Spanned<String>>,
+}

@@ -1,0 +1,133 @@
+//! `[[sink]]`: who gets the uploads.
+
+use super::buffer::check_pattern;
+use super::error::Fault;
+use super::model::{SinkConfig, SinkKind, SinkLimits};
+use super::raw::{RawLimits, RawSink};
+use crate::types::SinkName;
+use std::ops::Range;
+use std::time::Duration;
+use toml::Spanned;
+
+/// One upload is one message, held in memory on both sides.
+const RECORDS: std::ops::RangeInclusive<u32> = 1..=10_000;
+/// As above.
+const BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=8 << 20;
+
+/// The sinks, and where in the file their nodes stand.
+pub(super) struct Sinks {
+    pub list: Vec<SinkConfig>,
+    pub nodes: Vec<(Range<usize>, String)>,
+}
+
+pub(super) fn build(raw: Vec<Spanned<RawSink>>) -> Result<Sinks, Fault> {
+    let mut sinks = Sinks {
+        list: Vec::new(),
+        nodes: Vec::new(),
+    };
+    for sink in raw {
+        let whole = sink.span();
+        let sink = sink.into_inner();
+        let name = SinkName::try_from(sink.name.get_ref().as_str())
+            .map_err(|error| Fault::at(sink.name.span(), error.to_string()))?;
+        if sinks.list.iter().any(|other| other.name == name) {
+            return Err(Fault::at(
+                sink.name.span(),
+                format!(
+                    "two sinks are named {name:?}; the name keys the sink's cursors, so give each its own"
+                ),
+            ));
+        }
+        check_kind(&sink.kind)?;
+        if sink.nodes.is_empty() {
+            return Err(Fault::at(
+                whole,
+                format!("sink {name:?} names no node; add `nodes = [\"frontend@127.0.0.1\"]`"),
+            ));
+        }
+        let streams = streams(sink.streams, &name, whole)?;
+        sinks.nodes.extend(
+            sink.nodes
+                .iter()
+                .map(|node| (node.span(), node.get_ref().clone())),
+        );
+        sinks.list.push(SinkConfig {
+            kind: SinkKind::Beam {
+                nodes: sink.nodes.into_iter().map(Spanned::into_inner).collect(),
+            },
+            name,
+            streams,
+            start: sink.start,
+            limits: limits(sink.limits)?,
+        });
+    }
+    Ok(sinks)
+}
+
+fn check_kind(kind: &Spanned<String>) -> Result<(), Fault> {
+    let message = match kind.get_ref().as_str() {
+        "beam" => return Ok(()),
+        "postgres" => "sinks of kind \"postgres\" are not in this version; write kind = \"beam\", or remove this sink".to_owned(),
+        other => format!("unknown sink kind {other:?}; this version knows \"beam\""),
+    };
+    Err(Fault::at(kind.span(), message))
+}
+
+fn streams(
+    raw: Option<Vec<Spanned<String>>>,
+    name: &SinkName,
+    whole: Range<usize>,
+) -> Result<Vec<String>, Fault> {
+    let Some(raw) = raw else {
+        return Ok(vec!["*".to_owned()]);
+    };
+    if raw.is_empty() {
+        return Err(Fault::at(
+            whole,
+            format!(
+                "sink {name:?} gets no stream; write streams = [\"*\"] for all, or remove the sink"
+            ),
+        ));
+    }
+    raw.into_iter()
+        .map(|pattern| check_pattern(&pattern).map(|()| pattern.into_inner()))
+        .collect()
+}
+
+fn limits(raw: RawLimits) -> Result<SinkLimits, Fault> {
+    if let Some(records) = raw
+        .records
+        .as_ref()
+        .filter(|r| !RECORDS.contains(r.get_ref()))
+    {
+        return Err(Fault::at(
+            records.span(),
+            "`records` must be from 1 to 10000",
+        ));
+    }
+    if let Some(bytes) = raw
+        .bytes
+        .as_ref()
+        .filter(|b| !BYTES.contains(&b.get_ref().0))
+    {
+        return Err(Fault::at(bytes.span(), "`bytes` must be from 1KiB to 8MiB"));
+    }
+    let bounds = Duration::from_millis(100)..=Duration::from_secs(600);
+    if let Some(timeout) = raw
+        .timeout
+        .as_ref()
+        .filter(|t| !bounds.contains(&t.get_ref().0))
+    {
+        return Err(Fault::at(
+            timeout.span(),
+            "`timeout` must be from 100ms to 10m",
+        ));
+    }
+    Ok(SinkLimits {
+        records: raw.records.map_or(1000, Spanned::into_inner),
+        bytes: raw.bytes.map_or(1 << 20, |bytes| bytes.into_inner().0),
+        timeout: raw
+            .timeout
+            .map_or(Duration::from_secs(10), |timeout| timeout.into_inner().0),
+    })
+}

@@ -1,0 +1,124 @@
+//! What can be typed after `sidekick ctl`.
+
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `sidekick ctl`
+#[derive(Debug, Args)]
+pub struct CtlArgs {
+    /// Configuration of the sidekick to talk to [default: ./sidekick.toml]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        env = "SIDEKICK_CONFIG"
+    )]
+    pub config: Option<PathBuf>,
+    /// Its runtime directory, in place of the configuration's
+    #[arg(long, global = true, value_name = "DIR", env = "SIDEKICK_RUN_DIR")]
+    pub run_dir: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Give up waiting for an answer after this long; the work itself goes on
+    #[arg(long, global = true, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// A command to a running sidekick.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Servers, sinks, peers and the buffer at a glance, or one server in detail
+    Status {
+        /// One server
+        server: Option<String>,
+    },
+    /// Name, version, identity and buffer of the sidekick itself
+    Info,
+    /// Start a server that is stopped or quarantined
+    Start {
+        /// Its id
+        server: String,
+    },
+    /// Stop a server gracefully
+    Stop {
+        /// Its id
+        server: String,
+    },
+    /// Stop a server gracefully and start it again
+    Restart {
+        /// Its id
+        server: String,
+    },
+    /// Kill a server's process; the restart policy applies afterwards
+    Kill {
+        /// Its id
+        server: String,
+    },
+    /// Ask a server to finish by itself, then stop it
+    Drain {
+        /// Its id
+        server: String,
+    },
+    /// The last lines a server wrote
+    Logs {
+        /// Its id
+        server: String,
+        /// How many
+        #[arg(long, short = 'n', default_value_t = 100, value_name = "LINES")]
+        limit: u32,
+        /// Go on with new lines until interrupted
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Crash bundles of a server, or one of them whole
+    Crashes {
+        /// Its id
+        server: String,
+        /// Number of one bundle
+        number: Option<u64>,
+    },
+    /// Streams with their ranges and cursors
+    Streams,
+    /// Records of a stream
+    Read {
+        /// Its name
+        stream: String,
+        /// First sequence
+        #[arg(long, default_value_t = 1, value_name = "SEQ")]
+        from: u64,
+        /// How many
+        #[arg(long, short = 'n', default_value_t = 100, value_name = "RECORDS")]
+        limit: u32,
+    },
+    /// State of a scope (a server's id), or one value of it
+    State {
+        /// The scope
+        scope: String,
+        /// One key
+        key: Option<String>,
+    },
+    /// Sinks and their cursors
+    Sink {
+        /// What to do
+        #[command(subcommand)]
+        command: SinkCommand,
+    },
+}
+
+/// A command about sinks.
+#[derive(Debug, Subcommand)]
+pub enum SinkCommand {
+    /// Where each sink stands
+    List,
+    /// Give up the cursors of a sink that the configuration no longer holds, so that they stop pinning data
+    Forget {
+        /// Its name
+        sink: String,
+    },
+}

@@ -1,0 +1,177 @@
+//! Each command: its calls, and how their answers are shown.
+
+use super::args::{Command, CtlArgs, SinkCommand};
+use super::connection::{self, Connection};
+use super::error::CtlError;
+use super::term::{map, number, text};
+use super::{show, target};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::time::Duration;
+
+/// How often `logs --follow` asks for new lines.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(300);
+
+type Out<'a> = dyn Write + Send + 'a;
+
+/// Finds the sidekick, runs the command against it and writes the answer.
+pub(super) fn run(args: &CtlArgs, out: &mut Out<'_>) -> Result<(), CtlError> {
+    let target = target::find(&target::run_dir(args)?)?;
+    connection::with(&target, args.timeout, async |connection| {
+        if let Command::Logs {
+            server,
+            limit,
+            follow: true,
+        } = &args.command
+        {
+            return follow(connection, server, *limit, args.json, out).await;
+        }
+        let answer = ask(connection, &args.command).await?;
+        if args.json {
+            serde_json::to_writer_pretty(&mut *out, &answer).map_err(std::io::Error::from)?;
+            writeln!(out)?;
+        } else {
+            out.write_all(tell(&args.command, &answer).as_bytes())?;
+        }
+        Ok(out.flush()?)
+    })
+}
+
+/// The calls of a command. What it gives is exactly what `--json` prints.
+async fn ask(connection: &mut Connection, command: &Command) -> Result<Value, CtlError> {
+    match command {
+        Command::Status { server: None } => Ok(json!({
+            "info": connection.call("info", vec![]).await?,
+            "servers": connection.call("servers", vec![]).await?,
+            "sinks": connection.call("sinks", vec![]).await?,
+        })),
+        Command::Status {
+            server: Some(server),
+        } => connection.call("server", vec![text(server)]).await,
+        Command::Info => connection.call("info", vec![]).await,
+        Command::Start { server } => done(connection, "start_server", server, "started").await,
+        Command::Stop { server } => done(connection, "stop_server", server, "stopped").await,
+        Command::Restart { server } => {
+            done(connection, "restart_server", server, "restarted").await
+        }
+        Command::Kill { server } => done(connection, "kill_server", server, "killed").await,
+        Command::Drain { server } => done(connection, "drain_server", server, "drained").await,
+        Command::Logs { server, limit, .. } => logs(connection, server, *limit, None).await,
+        Command::Crashes {
+            server,
+            number: None,
+        } => connection.call("crashes", vec![text(server)]).await,
+        Command::Crashes {
+            server,
+            number: Some(n),
+        } => {
+            connection
+                .call("crash", vec![text(server), number(*n)])
+                .await
+        }
+        Command::Streams => connection.call("streams", vec![]).await,
+        Command::Read {
+            stream,
+            from,
+            limit,
+        } => {
+            let arguments = vec![text(stream), number(*from), number(u64::from(*limit))];
+            connection.call("read", arguments).await
+        }
+        Command::State { scope, key: None } => connection.call("state", vec![text(scope)]).await,
+        Command::State {
+            scope,
+            key: Some(key),
+        } => {
+            connection
+                .call("get_state", vec![text(scope), text(key)])
+                .await
+        }
+        Command::Sink {
+            command: SinkCommand::List,
+        } => connection.call("sinks", vec![]).await,
+        Command::Sink {
+            command: SinkCommand::Forget { sink },
+        } => {
+            connection.call("forget_sink", vec![text(sink)]).await?;
+            Ok(json!({ "sink": sink, "done": "forgotten" }))
+        }
+    }
+}
+
+async fn done(
+    connection: &mut Connection,
+    request: &str,
+    server: &str,
+    done: &str,
+) -> Result<Value, CtlError> {
+    connection.call(request, vec![text(server)]).await?;
+    Ok(json!({ "server": server, "done": done }))
+}
+
+async fn logs(
+    connection: &mut Connection,
+    server: &str,
+    limit: u32,
+    after: Option<u64>,
+) -> Result<Value, CtlError> {
+    let mut options = vec![("limit", number(u64::from(limit)))];
+    options.extend(after.map(|cursor| ("after", number(cursor))));
+    connection
+        .call("logs", vec![text(server), map(options)])
+        .await
+}
+
+/// Lines as they come, JSON ones one by one, until the connection or the reader goes away.
+async fn follow(
+    connection: &mut Connection,
+    server: &str,
+    limit: u32,
+    as_json: bool,
+    out: &mut Out<'_>,
+) -> Result<(), CtlError> {
+    let mut after = None;
+    loop {
+        let answer = logs(connection, server, limit.max(1), after).await?;
+        let lines = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+        for line in lines {
+            if as_json {
+                writeln!(out, "{line}")?;
+            } else {
+                out.write_all(show::log_line(line).as_bytes())?;
+            }
+        }
+        out.flush()?;
+        after = lines
+            .last()
+            .and_then(|line| line["cursor"].as_u64())
+            .or(after);
+        if lines.is_empty() {
+            smol::Timer::after(FOLLOW_PAUSE).await;
+        }
+    }
+}
+
+/// The answer for people.
+fn tell(command: &Command, answer: &Value) -> String {
+    match command {
+        Command::Status { server: None } => show::status(answer),
+        Command::Logs { .. } => show::log_lines(answer),
+        Command::Crashes {
+            number: None,
+            server,
+        } => show::crashes(server, answer),
+        Command::Streams => show::streams(answer),
+        Command::Read { stream, .. } => show::records(stream, answer),
+        Command::State { key: None, scope } => show::state(scope, answer),
+        Command::Sink {
+            command: SinkCommand::List,
+        } => show::sinks(answer),
+        Command::Status { server: Some(_) } | Command::Info => show::fields(answer),
+        Command::Crashes {
+            number: Some(_), ..
+        }
+        | Command::State { key: Some(_), .. } => show::document(answer),
+        _ => show::done(answer),
+    }
+}

@@ -1,0 +1,229 @@
+//! Answers for people: tables and lines. Text that games wrote is made harmless for a terminal.
+
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+pub(super) use values::plain;
+
+use comfy_table::{Table, presets};
+use serde_json::Value;
+use values::{duration, field, harmless, size, time};
+
+/// A cell of a table: its heading, and how it is made from a row.
+type Column = (&'static str, fn(&Value) -> String);
+
+/// Servers, sinks, peers, buffer.
+pub(super) fn status(answer: &Value) -> String {
+    let info = &answer["info"];
+    let mut text = format!(
+        "{}  version {}  up {}  incarnation {}\norigin {}\nbuffer {}\npeers  {}\n",
+        plain(&info["name"]),
+        plain(&info["version"]),
+        duration(&info["uptime_ms"]),
+        plain(&info["incarnation"]),
+        plain(&info["origin"]),
+        buffer(&info["buffer"]),
+        peers(&info["peers"]),
+    );
+    let rows = items(&answer["servers"]);
+    if rows.is_empty() {
+        text += "\nno servers are configured\n";
+    } else {
+        text += "\n";
+        text += &table(&SERVER_COLUMNS, rows);
+    }
+    if !items(&answer["sinks"]).is_empty() {
+        text += "\n";
+        text += &sinks(&answer["sinks"]);
+    }
+    text
+}
+
+const SERVER_COLUMNS: [Column; 8] = [
+    ("SERVER", |row| plain(&row["id"])),
+    ("STATE", |row| plain(&row["state"])),
+    ("PID", |row| plain(&row["os_pid"])),
+    ("SINCE", |row| time(&row["since_ms"])),
+    ("EPOCH", |row| plain(&row["epoch"])),
+    ("RESTARTS", |row| plain(&row["restarts"])),
+    ("LAST EXIT", |row| last_exit(&row["last_exit"])),
+    ("MEMORY", |row| size(&row["rss_bytes"])),
+];
+
+fn last_exit(exit: &Value) -> String {
+    match exit.get("reason") {
+        Some(reason) => plain(reason),
+        None => plain(exit),
+    }
+}
+
+fn buffer(buffer: &Value) -> String {
+    let full = if buffer["full"] == true { "  FULL" } else { "" };
+    format!(
+        "{} of {}{full}",
+        size(&buffer["bytes"]),
+        size(&buffer["max_bytes"])
+    )
+}
+
+fn peers(peers: &Value) -> String {
+    let names: Vec<String> = items(peers)
+        .iter()
+        .map(|peer| plain(peer.get("node").unwrap_or(peer)))
+        .collect();
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+/// Sinks with what they lag behind.
+pub(super) fn sinks(answer: &Value) -> String {
+    listing("no sinks are configured", &SINK_COLUMNS, answer)
+}
+
+const SINK_COLUMNS: [Column; 6] = [
+    ("SINK", |row| plain(&row["name"])),
+    ("KIND", |row| plain(&row["kind"])),
+    ("STATE", |row| plain(&row["state"])),
+    ("NODE", |row| plain(&row["node"])),
+    ("LAG", |row| {
+        row.get("lag")
+            .or(row.get("lag_records"))
+            .map_or_else(|| "-".to_owned(), plain)
+    }),
+    ("ERROR", |row| plain(&row["error"])),
+];
+
+/// Crash bundles, newest as given.
+pub(super) fn crashes(server: &str, answer: &Value) -> String {
+    let columns: [Column; 4] = [
+        ("NUMBER", |row| plain(&row["number"])),
+        ("AT", |row| time(&row["at_ms"])),
+        ("REASON", |row| plain(&row["reason"])),
+        ("DETAIL", |row| {
+            plain(row.get("detail").unwrap_or(&Value::Null))
+        }),
+    ];
+    let text = listing("no crashes are recorded", &columns, answer);
+    if items(answer).is_empty() {
+        return text;
+    }
+    format!("{text}one of them whole:  sidekick ctl crashes {server} NUMBER\n")
+}
+
+/// Streams with their cursors.
+pub(super) fn streams(answer: &Value) -> String {
+    let columns: [Column; 6] = [
+        ("STREAM", |row| plain(&row["name"])),
+        ("FIRST", |row| plain(&row["first"])),
+        ("LAST", |row| plain(&row["last"])),
+        ("BYTES", |row| size(&row["bytes"])),
+        ("DROPPED", |row| plain(&row["dropped"])),
+        ("CURSORS", |row| plain(&row["cursors"])),
+    ];
+    listing("no streams yet", &columns, answer)
+}
+
+/// Records of one stream.
+pub(super) fn records(stream: &str, answer: &Value) -> String {
+    if items(answer).is_empty() {
+        return format!("no records from there on in stream {stream}\n");
+    }
+    lines(items(answer).iter().map(|row| {
+        format!(
+            "{:>8}  {}  {}",
+            plain(&row["seq"]),
+            time(&row["at_ms"]),
+            harmless(&row["payload"].to_string())
+        )
+    }))
+}
+
+/// Keys and values of a scope.
+pub(super) fn state(scope: &str, answer: &Value) -> String {
+    match answer.as_object() {
+        Some(values) if !values.is_empty() => lines(
+            values
+                .iter()
+                .map(|(key, value)| format!("{}  {}", harmless(key), harmless(&value.to_string()))),
+        ),
+        _ => format!("scope {scope} holds nothing\n"),
+    }
+}
+
+/// Log lines of a server.
+pub(super) fn log_lines(answer: &Value) -> String {
+    items(answer).iter().map(log_line).collect()
+}
+
+/// One log line with its end.
+pub(super) fn log_line(line: &Value) -> String {
+    let text = line["line"].as_str().unwrap_or_default();
+    format!(
+        "{}  {:<8}  {}\n",
+        time(&line["at_ms"]),
+        plain(&line["source"]),
+        harmless(text)
+    )
+}
+
+/// Fields of one thing, one per line; units by the ending of their name.
+pub(super) fn fields(answer: &Value) -> String {
+    let Some(fields) = answer.as_object() else {
+        return format!("{}\n", plain(answer));
+    };
+    let width = fields.keys().map(String::len).max().unwrap_or(0);
+    lines(
+        fields
+            .iter()
+            .map(|(key, value)| format!("{key:<width$}  {}", field(key, value))),
+    )
+}
+
+/// A whole document, indented.
+pub(super) fn document(answer: &Value) -> String {
+    format!("{answer:#}\n")
+}
+
+/// What a command did.
+pub(super) fn done(answer: &Value) -> String {
+    let what = answer
+        .get("server")
+        .or(answer.get("sink"))
+        .unwrap_or(&Value::Null);
+    format!("{} {}\n", plain(what), plain(&answer["done"]))
+}
+
+fn items(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn listing(nothing: &str, columns: &[Column], answer: &Value) -> String {
+    match items(answer) {
+        [] => format!("{nothing}\n"),
+        rows => table(columns, rows),
+    }
+}
+
+fn table(columns: &[Column], rows: &[Value]) -> String {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_header(columns.iter().map(|(heading, _)| *heading));
+    for row in rows {
+        table.add_row(columns.iter().map(|(_, cell)| cell(row)));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    lines(table.lines().map(|line| line.trim_end().to_owned()))
+}
+
+/// Each with its end.
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    lines.map(|line| line + "\n").collect()
+}

@@ -1,0 +1,102 @@
+//! What people see.
+
+use super::*;
+use serde_json::json;
+
+fn server() -> Value {
+    json!({
+        "id": "lobby", "state": "running", "os_pid": 4711, "since_ms": 0, "epoch": 2, "restarts": 1,
+        "last_exit": {"reason": ["signal", "sigsegv"], "at_ms": 5}, "rss_bytes": 124_780_544
+    })
+}
+
+#[test]
+fn status_shows_servers_and_sinks() {
+    let shown = status(&json!({
+        "info": {"name": "sidekick@127.0.0.1", "version": "0.1.0", "uptime_ms": 183_400, "incarnation": 2,
+                 "origin": "o", "peers": [{"node": "frontend@127.0.0.1"}],
+                 "buffer": {"bytes": 1024, "max_bytes": 1_073_741_824, "full": true}},
+        "servers": [server()],
+        "sinks": [{"name": "khepri", "kind": "beam", "state": "uploading", "node": "frontend@127.0.0.1", "lag": 3, "error": null}]
+    }));
+    for part in [
+        "sidekick@127.0.0.1  version 0.1.0  up 3m 3s",
+        "1.0 KiB of 1.0 GiB  FULL",
+        "frontend@127.0.0.1",
+    ] {
+        assert!(shown.contains(part), "{part:?} not in:\n{shown}");
+    }
+    let row: Vec<&str> = shown
+        .lines()
+        .find(|line| line.starts_with("lobby"))
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    assert_eq!(
+        row,
+        [
+            "lobby",
+            "running",
+            "4711",
+            "1970-01-01T00:00:00.000Z",
+            "2",
+            "1",
+            "signal",
+            "sigsegv",
+            "119.0",
+            "MiB"
+        ]
+    );
+    let sink: Vec<&str> = shown
+        .lines()
+        .find(|line| line.starts_with("khepri"))
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    assert_eq!(
+        sink,
+        [
+            "khepri",
+            "beam",
+            "uploading",
+            "frontend@127.0.0.1",
+            "3",
+            "-"
+        ]
+    );
+}
+
+#[test]
+fn terminals_are_safe_from_what_games_write() {
+    let line = json!({"at_ms": 0, "source": "stdout", "line": "a\u{1b}[2Jb\tc"});
+    assert_eq!(
+        log_line(&line),
+        "1970-01-01T00:00:00.000Z  stdout    a\\u{1b}[2Jb\tc\n"
+    );
+}
+
+#[test]
+fn nothing_is_said_in_words() {
+    assert_eq!(streams(&json!([])), "no streams yet\n");
+    assert_eq!(state("lobby", &json!({})), "scope lobby holds nothing\n");
+    assert_eq!(crashes("lobby", &json!([])), "no crashes are recorded\n");
+    assert_eq!(
+        records("s", &json!([])),
+        "no records from there on in stream s\n"
+    );
+}
+
+#[test]
+fn fields_carry_their_units() {
+    let shown = fields(
+        &json!({"rss_bytes": 2048, "uptime_ms": 1500, "last_exit": null, "session": {"ready": true}}),
+    );
+    assert_eq!(
+        shown,
+        "last_exit  -\nrss_bytes  2.0 KiB\nsession    ready: true\nuptime_ms  1s 500ms\n"
+    );
+    assert_eq!(
+        done(&json!({"server": "lobby", "done": "started"})),
+        "lobby started\n"
+    );
+}

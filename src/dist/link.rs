@@ -1,0 +1,253 @@
+//! A connection after the handshake: reading frames, writing frames, ticks both ways.
+
+use crate::dist::Outbox;
+use crate::dist::control::Control;
+use crate::etf::{self, DecodeError, Term};
+use bytes::{Buf, Bytes, BytesMut};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::MissedTickBehavior;
+
+/// The type byte of the only frames we use.
+pub(super) const PASS_THROUGH: u8 = 112;
+/// Room that each read starts with.
+const READ_BYTES: usize = 64 << 10;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// The peer closed it.
+    #[error("the peer closed the connection")]
+    Closed,
+    /// It broke.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Nothing came for longer than the tick time.
+    #[error("nothing was heard from the peer for {0:?}")]
+    Silent(Duration),
+    /// The peer does not read what we send.
+    #[error("the peer reads too slowly: more than {0} bytes wait for it")]
+    Slow(usize),
+    /// A frame is larger than we accept.
+    #[error("a frame of {0} bytes is too large")]
+    FrameTooLarge(usize),
+    /// A frame of a type we did not agree on.
+    #[error("frames of type {0} were not agreed on")]
+    FrameType(u8),
+    /// A control message could not be read.
+    #[error("a control message is malformed: {0}")]
+    Control(String),
+}
+
+/// What reader and writer know of each other.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    received: AtomicU64,
+    waiting: AtomicBool,
+}
+
+impl Pulse {
+    /// Bytes read so far.
+    pub fn received_bytes(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+}
+
+/// A frame with a control message.
+#[derive(Debug)]
+pub struct Message {
+    /// What it says.
+    pub control: Control,
+    /// The payload, where the control message has one. One that the decoder refused is an error of its own: the
+    /// connection goes on without that message.
+    pub payload: Result<Option<Term>, DecodeError>,
+}
+
+/// Reads frames. Used by one task.
+#[derive(Debug)]
+pub struct Reader {
+    stream: Arc<TcpStream>,
+    pulse: Arc<Pulse>,
+    buffer: BytesMut,
+    frame_bytes_max: usize,
+}
+
+impl Reader {
+    /// A reader of this stream.
+    pub fn new(stream: Arc<TcpStream>, pulse: Arc<Pulse>, frame_bytes_max: usize) -> Self {
+        Self {
+            stream,
+            pulse,
+            buffer: BytesMut::new(),
+            frame_bytes_max,
+        }
+    }
+
+    /// The next message; ticks are swallowed. Cancel-safe: what was read stays in the buffer.
+    pub async fn next(&mut self) -> Result<Message, LinkError> {
+        loop {
+            if let Some(frame) = self.frame()? {
+                if !frame.is_empty() {
+                    return parse(frame);
+                }
+                continue;
+            }
+            self.fill().await?;
+        }
+    }
+
+    fn frame(&mut self) -> Result<Option<Bytes>, LinkError> {
+        let Some(len) = self.buffer.first_chunk::<4>() else {
+            return Ok(None);
+        };
+        let len = u32::from_be_bytes(*len) as usize;
+        if len > self.frame_bytes_max {
+            return Err(LinkError::FrameTooLarge(len));
+        }
+        if self.buffer.len() < 4 + len {
+            // Grown by what has come, not by what was promised.
+            let missing = 4 + len - self.buffer.len();
+            self.buffer
+                .reserve(missing.min(self.buffer.len().max(READ_BYTES)));
+            return Ok(None);
+        }
+        self.buffer.advance(4);
+        Ok(Some(self.buffer.split_to(len).freeze()))
+    }
+
+    async fn fill(&mut self) -> Result<(), LinkError> {
+        self.buffer
+            .reserve(READ_BYTES.saturating_sub(self.buffer.len()).max(4096));
+        loop {
+            self.pulse.waiting.store(true, Ordering::Relaxed);
+            self.stream.readable().await?;
+            match self.stream.try_read_buf(&mut self.buffer) {
+                Ok(0) => return Err(LinkError::Closed),
+                Ok(n) => {
+                    self.pulse.waiting.store(false, Ordering::Relaxed);
+                    self.pulse.received.fetch_add(n as u64, Ordering::Relaxed);
+                    return Ok(());
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+}
+
+fn parse(mut frame: Bytes) -> Result<Message, LinkError> {
+    let kind = frame.get_u8();
+    if kind != PASS_THROUGH {
+        return Err(LinkError::FrameType(kind));
+    }
+    let term = etf::decode_prefix(&mut frame).map_err(|e| LinkError::Control(e.to_string()))?;
+    let control = Control::parse(term)
+        .ok_or_else(|| LinkError::Control("unknown operation or form".to_owned()))?;
+    let payload = if control.has_payload() {
+        etf::decode(frame).map(Some)
+    } else {
+        Ok(None)
+    };
+    Ok(Message { control, payload })
+}
+
+/// Writes what the outbox holds and ticks when it holds nothing; watches that the peer is heard.
+///
+/// Ends when the outbox is closed and empty (`Ok`), or with the reason why the connection is of no more use.
+pub async fn write_all(
+    stream: Arc<TcpStream>,
+    outbox: Arc<Outbox>,
+    pulse: Arc<Pulse>,
+    ticktime: Duration,
+    queue_bytes_max: usize,
+) -> Result<(), LinkError> {
+    let mut quarter = tokio::time::interval(ticktime / 4);
+    // Late quarters are not made up for: only time that we observed counts against the peer.
+    quarter.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    quarter.tick().await;
+    let mut buffer = BytesMut::new();
+    let mut silence = Silence::default();
+    let mut wrote = false;
+    loop {
+        tokio::select! {
+            () = outbox.filled() => {}
+            _ = quarter.tick() => {
+                if silence.quarter_passed(&pulse) {
+                    return Err(LinkError::Silent(ticktime));
+                }
+                if !std::mem::take(&mut wrote) {
+                    outbox.push(|out| out.extend_from_slice(&[0; 4]));
+                }
+            }
+        }
+        let Some(mut taken) = outbox.take(buffer) else {
+            return if outbox.overflowed() {
+                Err(LinkError::Slow(queue_bytes_max))
+            } else {
+                Ok(())
+            };
+        };
+        while !taken.is_empty() {
+            // Being unable to write for as long as the peer may be silent means the same.
+            let written = write_some(&stream, &taken);
+            match tokio::time::timeout(ticktime, written).await {
+                Ok(written) => taken.advance(written?),
+                Err(_) => return Err(LinkError::Silent(ticktime)),
+            }
+            wrote = true;
+        }
+        buffer = taken;
+    }
+}
+
+async fn write_some(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match stream.try_write(bytes) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+            other => return other,
+        }
+    }
+}
+
+/// Counts the quarters of the tick time in which nothing was heard.
+#[derive(Debug, Default)]
+struct Silence {
+    received: u64,
+    quarters: u8,
+}
+
+impl Silence {
+    /// Whether the peer has now been silent for too long. Quarters in which we did not listen do not count.
+    fn quarter_passed(&mut self, pulse: &Pulse) -> bool {
+        let received = pulse.received_bytes();
+        if received != self.received || !pulse.waiting.load(Ordering::Relaxed) {
+            self.received = received;
+            self.quarters = 0;
+            return false;
+        }
+        self.quarters += 1;
+        self.quarters >= 4
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_counts_only_while_we_listen() {
+        let (pulse, mut silence) = (Pulse::default(), Silence::default());
+        for _ in 0..10 {
+            assert!(!silence.quarter_passed(&pulse));
+        }
+        pulse.waiting.store(true, Ordering::Relaxed);
+        assert!(!(0..3).any(|_| silence.quarter_passed(&pulse)));
+        pulse.received.store(4, Ordering::Relaxed);
+        assert!(!(0..4).any(|_| silence.quarter_passed(&pulse)));
+        assert!(silence.quarter_passed(&pulse));
+    }
+}

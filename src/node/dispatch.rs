@@ -1,0 +1,222 @@
+//! What each message of a peer does.
+
+use crate::dist::control::{Control, Target};
+use crate::dist::frames;
+use crate::dist::link::{LinkError, Message};
+use crate::etf::{Pid, Reference, Term};
+use crate::node::connection::Connection;
+use crate::node::gen_call::{self, Incoming};
+use crate::node::process::Mailbox;
+use crate::node::registry::Watcher;
+use crate::node::waiters::Told;
+use crate::node::{Node, Signal, erpc, rex};
+use std::sync::Arc;
+
+impl Node {
+    /// Does what a message says. An error ends the connection.
+    pub(super) async fn dispatch(
+        &self,
+        connection: &Arc<Connection>,
+        message: Message,
+    ) -> Result<(), LinkError> {
+        let payload = match message.payload {
+            Ok(payload) => payload.unwrap_or_else(Term::nil),
+            Err(error) => {
+                tracing::warn!(peer = %connection.peer, %error, "a message was refused by the term decoder and dropped");
+                return Ok(());
+            }
+        };
+        match message.control {
+            Control::Send { from, to } => self.message_to(&to, from, payload).await,
+            Control::RegSend { from, name } => match name.as_str() {
+                "net_kernel" => self.net_kernel(payload),
+                "rex" => rex::handle(self, connection, payload),
+                _ => {
+                    if let Some(mailbox) = self.inner.registry.mailbox_named(&name) {
+                        let signal = Signal::Message {
+                            from: Some(from),
+                            term: payload,
+                        };
+                        self.deliver(&mailbox, signal).await;
+                    }
+                }
+            },
+            Control::AliasSend { alias, .. } => {
+                if let Some((_, reply)) = split_reply(payload) {
+                    self.inner.waiters.tell(&alias, Told::Reply(reply));
+                }
+            }
+            Control::Monitor {
+                from,
+                target,
+                reference,
+            } => {
+                self.monitored(connection, from, target, reference);
+            }
+            Control::Demonitor {
+                target, reference, ..
+            } => {
+                self.inner
+                    .registry
+                    .demonitor(connection.id, &target, &reference);
+            }
+            Control::MonitorExit {
+                reference, reason, ..
+            } => {
+                self.inner.waiters.tell(&reference, Told::Down(reason));
+            }
+            Control::Link { from, to } => self.linked(connection, &from, &to),
+            Control::UnlinkId { id, from, to } => {
+                if self.is_local(&to) {
+                    self.inner
+                        .registry
+                        .unlink((to.id, to.serial), connection.id, &from);
+                }
+                connection
+                    .outbox
+                    .push(|out| frames::unlink_ack(out, &id, &to, &from));
+            }
+            Control::Exit { from, to, reason } => {
+                let id = (to.id, to.serial);
+                // Only what is still linked hears of the end.
+                if self.is_local(&to) && self.inner.registry.unlink(id, connection.id, &from) {
+                    self.exit_signal(from, &to, reason, true).await;
+                }
+            }
+            Control::Exit2 { from, to, reason } => self.exit_signal(from, &to, reason, false).await,
+            Control::Spawn(request) => erpc::handle(self, connection, &request, payload),
+            Control::Ignored => {}
+        }
+        Ok(())
+    }
+
+    async fn message_to(&self, to: &Pid, from: Option<Pid>, payload: Term) {
+        if *to == self.inner.system {
+            // A reply to one of our calls by a server that does not use the alias.
+            if let Some((tag, reply)) = split_reply(payload) {
+                self.inner.waiters.tell(&tag, Told::Reply(reply));
+            }
+        } else if let Some(mailbox) = self.mailbox(to) {
+            self.deliver(
+                &mailbox,
+                Signal::Message {
+                    from,
+                    term: payload,
+                },
+            )
+            .await;
+        }
+    }
+
+    async fn exit_signal(&self, from: Pid, to: &Pid, reason: Term, linked: bool) {
+        if let Some(mailbox) = self.mailbox(to) {
+            let kill = !linked && reason.is_atom("kill");
+            self.deliver(
+                &mailbox,
+                Signal::Exit {
+                    from,
+                    reason,
+                    kill,
+                    linked,
+                },
+            )
+            .await;
+        }
+    }
+
+    fn monitored(
+        &self,
+        connection: &Arc<Connection>,
+        from: Pid,
+        target: Target,
+        reference: Reference,
+    ) {
+        let registry = &self.inner.registry;
+        let id = match &target {
+            Target::Pid(pid) if *pid == self.inner.system => return,
+            Target::Name(name) if matches!(name.as_str(), "net_kernel" | "rex") => return,
+            Target::Pid(pid) => self.is_local(pid).then_some((pid.id, pid.serial)),
+            Target::Name(name) => registry.whereis(name),
+        };
+        let connection = connection.clone();
+        let watcher = Watcher {
+            connection,
+            pid: from,
+            reference,
+            target,
+        };
+        if !registry.monitor(id, watcher.clone()) {
+            let Watcher {
+                connection,
+                pid,
+                reference,
+                target,
+            } = watcher;
+            let reason = Term::atom("noproc");
+            connection
+                .outbox
+                .push(|out| frames::monitor_exit(out, &target, &pid, &reference, &reason));
+        }
+    }
+
+    fn linked(&self, connection: &Arc<Connection>, from: &Pid, to: &Pid) {
+        if *to == self.inner.system {
+            return;
+        }
+        let id = (to.id, to.serial);
+        if !self.is_local(to) || !self.inner.registry.link(id, connection, from.clone()) {
+            let reason = Term::atom("noproc");
+            connection
+                .outbox
+                .push(|out| frames::exit(out, to, from, &reason));
+        }
+    }
+
+    /// `net:ping` asks this; everything else that is sent to `net_kernel` is not for us.
+    fn net_kernel(&self, payload: Term) {
+        if let Incoming::Call { from, request } = gen_call::parse(payload) {
+            if request
+                .as_tuple()
+                .is_some_and(|r| r.len() == 2 && r[0].is_atom("is_auth"))
+            {
+                self.reply(&from, Term::atom("yes"));
+            }
+        }
+    }
+
+    async fn deliver(&self, mailbox: &Mailbox, signal: Signal) {
+        mailbox.put(signal, &self.inner.dropped).await;
+    }
+
+    /// As [`Node::deliver`], for those who must not wait.
+    pub(super) fn deliver_aside(&self, mailbox: Mailbox, signal: Signal) {
+        if let Err(signal) = mailbox.try_put(signal, &self.inner.dropped) {
+            let node = self.clone();
+            self.inner
+                .tasks
+                .spawn(async move { node.deliver(&mailbox, signal).await });
+        }
+    }
+
+    pub(super) fn is_local(&self, pid: &Pid) -> bool {
+        pid.creation == self.inner.system.creation && pid.node == self.inner.system.node
+    }
+
+    pub(super) fn mailbox(&self, pid: &Pid) -> Option<Mailbox> {
+        self.is_local(pid)
+            .then(|| self.inner.registry.mailbox((pid.id, pid.serial)))?
+    }
+}
+
+/// `{Ref, Reply}` or `{[alias | Ref], Reply}`.
+fn split_reply(payload: Term) -> Option<(Reference, Term)> {
+    let Term::Tuple(elements) = payload else {
+        return None;
+    };
+    let [tag, reply] = <[Term; 2]>::try_from(elements).ok()?;
+    match tag {
+        Term::Ref(reference) => Some((reference, reply)),
+        Term::ImproperList(_, tail) => tail.as_ref().as_ref().cloned().map(|r| (r, reply)),
+        _ => None,
+    }
+}

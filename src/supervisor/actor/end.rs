@@ -1,0 +1,328 @@
+//! A process ends: why, what is kept of it, what follows.
+
+use super::{Actor, Command, Run};
+use crate::guard::clock::monotonic_ns;
+use crate::guard::files::{ExitRecord, WaitEnd};
+use crate::supervisor::adopt;
+use crate::supervisor::bundle::Bundle;
+use crate::supervisor::event::EventKind;
+use crate::supervisor::machine::{Decision, Input};
+use crate::supervisor::output::{self, Output};
+use crate::supervisor::status::{EndReason, Health, LastExit, LogSource};
+use crate::types::{UnixMillis, now_ms};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How long the last lines may take to be read.
+const LAST_LINES: Duration = Duration::from_secs(1);
+/// How long other rooms may take for their facts.
+const FACTS: Duration = Duration::from_secs(1);
+/// Lines searched for the last words of an engine.
+const SEARCHED: usize = 2_000;
+
+/// Everything about an end: the three witnesses and what is made of them.
+struct End {
+    reason: EndReason,
+    decision: Option<Decision>,
+    output: Output,
+    record: Option<ExitRecord>,
+    detail: Option<String>,
+    at_ms: UnixMillis,
+    exit_to_detected: Option<Duration>,
+    while_away: bool,
+}
+
+impl End {
+    /// We wanted it, or it left by itself in order; a crash on the way is none of that.
+    fn is_planned(&self) -> bool {
+        let wanted = matches!(self.decision, Some(Decision::Shutdown | Decision::Killed));
+        let orderly = matches!(self.reason, EndReason::Normal | EndReason::Shutdown);
+        (wanted || orderly) && self.output.signal.is_none()
+    }
+}
+
+impl Actor {
+    /// The guard is gone without a word.
+    pub(super) async fn guard_lost(&mut self) {
+        if let Some(run) = &self.run {
+            tracing::warn!(server = %self.spec.id, "the guard was killed");
+            adopt::sweep(run.server, &run.start).await;
+        }
+        self.ended(None, false).await;
+    }
+
+    /// The process ended, as the guard recorded it or nobody knows how.
+    pub(super) async fn ended(&mut self, record: Option<ExitRecord>, while_away: bool) {
+        let detected_ns = monotonic_ns();
+        let up = self.status.borrow().os_pid.is_some();
+        let Some(run) = self.run.clone().filter(|_| up) else {
+            return;
+        };
+        let end = self.judge(&run, record, while_away, detected_ns).await;
+        let health = self.status.borrow().health.clone();
+        self.show(&run, &end);
+        let attempt = self.attempts;
+        self.apply(Input::Ended(end.reason.clone())).await;
+        // Otherwise the guard is still killing what the process left, and says when that is done.
+        if self.link.is_none() {
+            self.down(attempt);
+        }
+        let words = end.detail.clone();
+        self.start_failed(
+            attempt,
+            words.unwrap_or_else(|| format!("it ended: {}", end.reason)),
+        );
+        if end.is_planned() {
+            let _ = adopt::forget(
+                &self.context.options.run_dir,
+                self.spec.id.as_str(),
+                &run.start,
+            );
+        } else {
+            let bundle = self.bundle(&run, end, &health);
+            self.keep(bundle, run.start);
+        }
+    }
+
+    async fn judge(
+        &mut self,
+        run: &Run,
+        record: Option<ExitRecord>,
+        while_away: bool,
+        detected_ns: u64,
+    ) -> End {
+        let output = self.last_words(run).await;
+        let decision = self.machine.decision();
+        self.exit_ns = record
+            .as_ref()
+            .filter(|_| !while_away)
+            .map(|record| record.at_ns);
+        End {
+            reason: reason(decision, &output, record.as_ref()),
+            detail: self.detail(decision, &output),
+            at_ms: record.as_ref().map_or_else(now_ms, |record| record.at_ms),
+            exit_to_detected: self
+                .exit_ns
+                .map(|at| Duration::from_nanos(detected_ns.saturating_sub(at))),
+            decision,
+            output,
+            record,
+            while_away,
+        }
+    }
+
+    fn show(&self, run: &Run, end: &End) {
+        self.status.send_modify(|status| {
+            status.os_pid = None;
+            status.session = None;
+            status.health = Health::default();
+            status.timings.exit_to_detected = end.exit_to_detected;
+            status.problem.clone_from(&end.detail);
+            status.last_exit = Some(LastExit {
+                reason: end.reason.clone(),
+                at_ms: end.at_ms,
+                detail: end.detail.clone(),
+                bundle: None,
+            });
+        });
+        let os_pid = run.server.pid as u32;
+        let (reason, detail, while_away) = (&end.reason, end.detail.as_deref(), end.while_away);
+        let words = detail
+            .map(|detail| format!(": {detail}"))
+            .unwrap_or_default();
+        self.book
+            .note(&format!("process {os_pid} ended: {reason}{words}"));
+        if matches!(reason, EndReason::Normal | EndReason::Shutdown) {
+            tracing::info!(server = %self.spec.id, pid = os_pid, %reason, while_away, "ended");
+        } else {
+            tracing::warn!(server = %self.spec.id, pid = os_pid, %reason, detail, while_away, "ended");
+        }
+        let kind = EventKind::Ended {
+            start_number: run.start_number,
+            os_pid,
+            reason: reason.clone(),
+            detail: end.detail.clone(),
+            exit_ns: self.exit_ns,
+            exit_to_detected: end.exit_to_detected,
+            while_away,
+        };
+        self.context.tell(&self.spec.id, kind);
+    }
+
+    fn bundle(&self, run: &Run, end: End, health: &Health) -> Bundle {
+        Bundle {
+            server: self.spec.id.to_string(),
+            at_ms: end.at_ms,
+            start_number: run.start_number,
+            os_pid: run.server.pid as u32,
+            epoch: run.epoch,
+            decision: end.decision.map(decision_name),
+            log: self
+                .book
+                .since(run.log_cursor, self.context.options.logs.bundle_lines),
+            beats: run
+                .beats
+                .iter()
+                .map(|(at_ms, beat)| beat_facts(*at_ms, beat))
+                .collect(),
+            figures: json!({
+                "rss_bytes": health.rss_bytes,
+                "rss_bytes_max": health.rss_bytes_max,
+                "cpu_percent": health.cpu_percent,
+                "ran_ms": run.decided_ns.map(|at| monotonic_ns().saturating_sub(at) / 1_000_000),
+                "exit_to_detected_us": end.exit_to_detected.map(|time| time.as_micros() as u64),
+                "restarts": self.machine.restarts(),
+            }),
+            versions: json!({
+                "sidekick": env!("CARGO_PKG_VERSION"),
+                "engine": end.output.engine,
+                "program": self.spec.command.first(),
+            }),
+            facts: Value::Null,
+            detail: end.detail,
+            while_away: end.while_away,
+            exit: end.record,
+            output: end.output,
+            reason: end.reason,
+        }
+    }
+
+    /// Everything the process wrote, read for what the engine says of its end.
+    async fn last_words(&self, run: &Run) -> Output {
+        self.context.sessions.close(&self.spec.id);
+        let drained = self.context.tail.drain(self.spec.id.as_str(), true);
+        let _ = tokio::time::timeout(LAST_LINES, drained).await;
+        let lines = self.book.since(run.log_cursor, SEARCHED);
+        let own = lines
+            .iter()
+            .filter(|line| line.source != LogSource::Sidekick);
+        output::read(own.map(|line| line.line.as_str()))
+    }
+
+    /// What an operator should read first.
+    fn detail(&self, decision: Option<Decision>, output: &Output) -> Option<String> {
+        let played = self.run.as_ref().is_some_and(|run| run.played);
+        let errors =
+            (!played && !output.parse_errors.is_empty()).then(|| output.parse_errors.join("; "));
+        match decision {
+            Some(Decision::StartTimeout) => {
+                let timeout = humantime::format_duration(self.spec.start_timeout);
+                let connected = self.run.as_ref().is_some_and(|run| run.connected);
+                let missing = if connected {
+                    "it said hello but did not come to play"
+                } else {
+                    "no hello"
+                };
+                Some(match errors {
+                    Some(errors) => format!("{missing} within {timeout}: {errors}"),
+                    None => format!(
+                        "{missing} within {timeout}; is the addon's autoload active, and is start_timeout long enough?"
+                    ),
+                })
+            }
+            Some(Decision::Hang) => Some(output.script_line.as_ref().map_or_else(
+                || "its main loop hung".to_owned(),
+                |line| format!("its main loop hung at {line}"),
+            )),
+            None => errors.or_else(|| output.script_line.as_ref().map(|line| format!("at {line}"))),
+            Some(Decision::Shutdown | Decision::Killed) => None,
+        }
+    }
+
+    /// Writes the bundle beside the restart, which waits for nothing.
+    fn keep(&self, mut bundle: Bundle, start: String) {
+        let (context, id) = (self.context.clone(), self.spec.id.clone());
+        let (store, commands) = (self.bundles.clone(), self.commands.clone());
+        let start_number = bundle.start_number;
+        self.context.tasks.spawn(async move {
+            let facts = tokio::time::timeout(FACTS, context.facts.facts(&id)).await;
+            bundle.facts = facts.unwrap_or_else(|_| json!({"error": "no answer in time"}));
+            let (reason, script_line) = (bundle.reason.clone(), bundle.output.script_line.clone());
+            let run_dir = context.options.run_dir.clone();
+            let name = id.to_string();
+            let written = tokio::task::spawn_blocking(move || {
+                let number = store.write(&bundle);
+                // The end is dealt with once it is on disk; before, a later sidekick would find it again.
+                let _ = adopt::forget(&run_dir, &name, &start);
+                number
+            });
+            match written.await {
+                Ok(Ok(number)) => {
+                    if let Some(commands) = commands.upgrade() {
+                        let _ = commands
+                            .send(Command::Bundled {
+                                start_number,
+                                number,
+                            })
+                            .await;
+                    }
+                    context.tell(
+                        &id,
+                        EventKind::CrashBundle {
+                            number,
+                            reason,
+                            script_line,
+                        },
+                    );
+                }
+                Ok(Err(error)) => {
+                    tracing::error!(server = %id, %error, "a crash bundle could not be written");
+                }
+                Err(error) => {
+                    tracing::error!(server = %id, %error, "a crash bundle could not be written");
+                }
+            }
+        });
+    }
+}
+
+/// Our own decision, then what the engine printed, then the wait status.
+fn reason(decision: Option<Decision>, output: &Output, record: Option<&ExitRecord>) -> EndReason {
+    match decision {
+        Some(Decision::Hang | Decision::StartTimeout) => return EndReason::Hang,
+        Some(Decision::Shutdown) => return EndReason::Shutdown,
+        Some(Decision::Killed) | None => {}
+    }
+    let Some(record) = record else {
+        return EndReason::Unknown;
+    };
+    if record.stopped_by.is_some() {
+        return EndReason::Shutdown;
+    }
+    match (record.end, output.signal) {
+        (WaitEnd::Exited { status: 0 }, _) => EndReason::Normal,
+        (WaitEnd::Exited { status }, _) => EndReason::ExitStatus(status),
+        // The engine's handler turns the signal it saw into an abort.
+        (WaitEnd::Signalled { .. }, Some(seen)) => EndReason::Signal(signal_name(seen)),
+        (WaitEnd::Signalled { signal }, None) => EndReason::Signal(signal_name(signal)),
+    }
+}
+
+fn signal_name(signal: i32) -> String {
+    nix::sys::signal::Signal::try_from(signal).map_or_else(
+        |_| format!("sig{signal}"),
+        |signal| signal.as_str().to_lowercase(),
+    )
+}
+
+fn decision_name(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Hang => "hang",
+        Decision::StartTimeout => "start_timeout",
+        Decision::Shutdown => "shutdown",
+        Decision::Killed => "killed",
+    }
+}
+
+fn beat_facts(at_ms: u64, beat: &crate::ports::Beat) -> Value {
+    json!({
+        "at_ms": at_ms,
+        "tick": beat.tick,
+        "frame_ms": beat.frame_ms,
+        "frame_ms_max": beat.frame_ms_max,
+        "physics_ms": beat.physics_ms,
+        "players": beat.players,
+        "memory_bytes": beat.memory_bytes,
+        "in_flight": beat.in_flight,
+    })
+}

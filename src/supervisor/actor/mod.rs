@@ -1,0 +1,388 @@
+//! The actor of one server: feeds the machine with what happens and does what the machine says.
+
+mod adopted;
+mod begin;
+mod end;
+mod requests;
+
+use super::ExitRequest;
+use super::book::LogBook;
+use super::bundle::Store;
+use super::context::Context;
+use super::error::SupervisorError;
+use super::event::EventKind;
+use super::launch::{Launched, Note};
+use super::link::Link;
+use super::machine::{Action, Input, Machine};
+use super::spec::ServerSpec;
+use super::status::{State, Status};
+use crate::guard::clock::monotonic_ns;
+use crate::guard::proc::ProcessId;
+use crate::guard::protocol::{FromGuard, ToGuard};
+use crate::guard::tree;
+use crate::ports::{Beat, SessionEvent};
+use crate::types::{Epoch, UnixMillis, now_ms};
+use nix::sys::signal::Signal;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+/// Heartbeats kept for a bundle.
+const BEATS: usize = 20;
+
+/// The answer to a request.
+pub type Reply = oneshot::Sender<Result<(), SupervisorError>>;
+
+/// What an actor is asked.
+pub enum Command {
+    /// Done once it plays.
+    Start(Reply),
+    /// Done as soon as the start is decided.
+    StartNow(Reply),
+    /// Done once it is gone.
+    Stop(Reply),
+    /// Done once it plays again.
+    Restart(Reply),
+    /// Done once it is gone.
+    Kill(Reply),
+    /// Done once it is gone.
+    Drain(Reply),
+    /// An exit signal.
+    Exit(u64, ExitRequest),
+    /// A bundle was written.
+    Bundled {
+        /// For this start.
+        start_number: u64,
+        /// Its number.
+        number: u64,
+    },
+    /// Ends the actor if there is no process.
+    Delete(Reply),
+    /// Ends the actor, whatever runs.
+    Leave(Reply),
+}
+
+/// The process that runs, or ran last.
+#[derive(Debug, Clone)]
+struct Run {
+    server: ProcessId,
+    start: String,
+    start_number: u64,
+    epoch: Option<Epoch>,
+    /// Log lines after this one are its own.
+    log_cursor: u64,
+    /// When the start was decided; `None` where it was adopted.
+    decided_ns: Option<u64>,
+    beats: VecDeque<(UnixMillis, Beat)>,
+    cpu: Option<(u64, u64)>,
+    connected: bool,
+    played: bool,
+}
+
+enum Wish {
+    /// It plays, in this attempt or a later one.
+    Up(u64),
+    /// The process of this attempt, and of all before, is gone.
+    Down(u64),
+}
+
+/// See the module.
+pub struct Actor {
+    context: Arc<Context>,
+    spec: Arc<ServerSpec>,
+    configured: bool,
+    machine: Machine,
+    status: watch::Sender<Status>,
+    book: Arc<LogBook>,
+    bundles: Store,
+    commands: mpsc::WeakSender<Command>,
+    link: Option<Link>,
+    /// The attempt that made the link; 0 where it was adopted.
+    link_attempt: u64,
+    launching: Option<JoinHandle<Result<Launched, String>>>,
+    /// Starts decided so far.
+    attempts: u64,
+    decided_ns: u64,
+    run: Option<Run>,
+    /// Session events of a process that said hello before its guard told of it.
+    early: Vec<SessionEvent>,
+    session_open: watch::Sender<bool>,
+    exit_ns: Option<u64>,
+    wishes: Vec<(Wish, Reply)>,
+}
+
+/// What an actor is made of.
+pub struct Parts {
+    /// What all share.
+    pub context: Arc<Context>,
+    /// The server.
+    pub spec: Arc<ServerSpec>,
+    /// From the configuration, not from a request.
+    pub configured: bool,
+    /// Where the status is published.
+    pub status: watch::Sender<Status>,
+    /// Its lines.
+    pub book: Arc<LogBook>,
+    /// Its bundles.
+    pub bundles: Store,
+    /// For messages to itself.
+    pub commands: mpsc::WeakSender<Command>,
+}
+
+fn now() -> Duration {
+    Duration::from_nanos(monotonic_ns())
+}
+
+impl Actor {
+    /// A stopped server.
+    pub fn new(parts: Parts) -> Self {
+        let machine = Machine::new(&parts.spec, parts.context.options.hang_grace);
+        Self {
+            context: parts.context,
+            spec: parts.spec,
+            configured: parts.configured,
+            machine,
+            status: parts.status,
+            book: parts.book,
+            bundles: parts.bundles,
+            commands: parts.commands,
+            link: None,
+            link_attempt: 0,
+            launching: None,
+            attempts: 0,
+            decided_ns: 0,
+            run: None,
+            early: Vec::new(),
+            session_open: watch::Sender::new(false),
+            exit_ns: None,
+            wishes: Vec::new(),
+        }
+    }
+
+    /// Adopts what there is, then serves until it is told to leave. `settled` is told once adoption is decided.
+    pub async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        mut sessions: mpsc::Receiver<SessionEvent>,
+        settled: oneshot::Sender<()>,
+    ) {
+        self.settle().await;
+        let _ = settled.send(());
+        let mut sample = interval(self.context.options.sample_every);
+        sample.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let due = self
+                .machine
+                .due()
+                .map(|due| Instant::now() + due.saturating_sub(now()));
+            // Sessions first: what was sent must be seen before silence is judged.
+            tokio::select! {
+                biased;
+                Some(event) = sessions.recv() => self.on_session(event).await,
+                message = receive(&mut self.link), if self.link.is_some() => self.on_guard(message).await,
+                result = join(&mut self.launching), if self.launching.is_some() => {
+                    self.launching = None;
+                    self.on_launch(result).await;
+                }
+                command = commands.recv() => match command {
+                    Some(command) => if self.on_command(command).await { break },
+                    None => break,
+                },
+                () = until(due), if due.is_some() => self.apply(Input::Tick).await,
+                _ = sample.tick(), if self.status.borrow().os_pid.is_some() => self.sample(),
+            }
+        }
+        // A launch under way must not outlive its supervisor unseen: its guard ends when the socket closes.
+        if let Some(launching) = self.launching.take() {
+            launching.abort();
+        }
+    }
+
+    /// One step of the machine with everything that follows from it.
+    async fn apply(&mut self, input: Input) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let actions = self.machine.handle(input, now(), rand::random());
+            self.publish();
+            for action in actions {
+                inputs.extend(self.act(action).await);
+            }
+        }
+    }
+
+    /// Makes the machine's state visible.
+    fn publish(&mut self) {
+        let to = self.machine.state();
+        let from = self.status.borrow().state;
+        let restarts = self.machine.restarts();
+        let next = self
+            .machine
+            .next_start()
+            .map(|at| now_ms() + at.saturating_sub(now()).as_millis() as u64);
+        self.status.send_if_modified(|status| {
+            let changed = from != to
+                || status.restarts != restarts
+                || status.next_start_ms.is_some() != next.is_some();
+            if from != to {
+                status.state = to;
+                status.since_ms = now_ms();
+            }
+            status.restarts = restarts;
+            status.next_start_ms = next;
+            changed
+        });
+        if from != to {
+            self.context
+                .tell(&self.spec.id, EventKind::State { from, to });
+            if to == State::Running {
+                let attempt = self.attempts;
+                self.fulfil(
+                    |wish| matches!(wish, Wish::Up(target) if *target <= attempt),
+                    &Ok(()),
+                );
+            }
+        }
+    }
+
+    /// Does one thing; gives what follows at once.
+    async fn act(&mut self, action: Action) -> Vec<Input> {
+        match action {
+            // Nothing is started any more: as if it had been stopped during a start that then failed.
+            Action::Launch if self.context.is_closing() => {
+                return vec![Input::Stop, Input::LaunchFailed];
+            }
+            Action::Launch => self.launch(),
+            Action::Drain(deadline) => {
+                if !self.context.sessions.drain(&self.spec.id, deadline) {
+                    return vec![Input::CannotDrain];
+                }
+            }
+            Action::Terminate => self.signal(Signal::SIGTERM, true).await,
+            Action::Dump => self.signal(Signal::SIGSEGV, false).await,
+            Action::Kill => {
+                self.send_guard(&ToGuard::Kill).await;
+                // Also by ourselves, for a guard that is itself stopped.
+                if let Some(run) = &self.run {
+                    tree::signal(run.server, rustix::process::Signal::KILL);
+                }
+            }
+            Action::TellHang(silent) => self.tell_hang(silent),
+            Action::TellQuarantine => {
+                let (restarts, seconds) = (self.spec.max_restarts, self.spec.max_seconds);
+                self.book.note(&format!("quarantined: more than {restarts} restarts in {seconds} s; start it to release it"));
+                tracing::error!(server = %self.spec.id, restarts, seconds, "quarantined after too many restarts; start it to release it");
+                self.context
+                    .tell(&self.spec.id, EventKind::Quarantined { restarts, seconds });
+            }
+        }
+        Vec::new()
+    }
+
+    async fn signal(&mut self, signal: Signal, group: bool) {
+        self.send_guard(&ToGuard::Signal {
+            signal: signal as i32,
+            group,
+        })
+        .await;
+    }
+
+    async fn send_guard(&mut self, message: &ToGuard) {
+        if let Some(link) = &mut self.link {
+            if let Err(error) = link.send(message).await {
+                tracing::warn!(server = %self.spec.id, %error, "the guard is gone");
+            }
+        }
+    }
+
+    fn tell_hang(&mut self, silent: Duration) {
+        let Some(run) = &self.run else { return };
+        let process_state = crate::guard::proc::Stat::read(run.server.pid).map(|stat| stat.state);
+        self.book.note(&format!(
+            "unresponsive for {} ms; sending SIGSEGV for a backtrace",
+            silent.as_millis()
+        ));
+        tracing::warn!(server = %self.spec.id, pid = run.server.pid, silent_ms = silent.as_millis() as u64, "unresponsive");
+        let start_number = run.start_number;
+        self.context.tell(
+            &self.spec.id,
+            EventKind::Hang {
+                start_number,
+                silent,
+                process_state,
+            },
+        );
+    }
+
+    async fn on_guard(&mut self, message: Option<FromGuard>) {
+        match message {
+            Some(FromGuard::Exited(record)) => self.ended(Some(record), false).await,
+            Some(FromGuard::Gone) => self.guard_gone(),
+            // Without a word: it was killed, and the kernel has killed the server with it.
+            None if self.status.borrow().os_pid.is_some() => {
+                self.link = None;
+                self.guard_lost().await;
+            }
+            None => self.guard_gone(),
+            Some(other) => {
+                tracing::debug!(server = %self.spec.id, ?other, "unexpected message of the guard");
+            }
+        }
+    }
+
+    /// Nothing of the process is left.
+    fn guard_gone(&mut self) {
+        self.link = None;
+        self.down(self.link_attempt);
+    }
+
+    /// Nothing of that attempt and those before runs.
+    fn down(&mut self, attempt: u64) {
+        self.fulfil(
+            |wish| matches!(wish, Wish::Down(target) if *target <= attempt),
+            &Ok(()),
+        );
+    }
+
+    /// Answers those wishes.
+    fn fulfil(&mut self, which: impl Fn(&Wish) -> bool, answer: &Result<(), SupervisorError>) {
+        let wishes = std::mem::take(&mut self.wishes);
+        for (wish, reply) in wishes {
+            if which(&wish) {
+                let _ = reply.send(answer.clone());
+            } else {
+                self.wishes.push((wish, reply));
+            }
+        }
+    }
+
+    fn note(&self) -> Note {
+        Note {
+            spec: (*self.spec).clone(),
+            configured: self.configured,
+        }
+    }
+}
+
+async fn receive(link: &mut Option<Link>) -> Option<FromGuard> {
+    match link {
+        Some(link) => link.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn join(task: &mut Option<JoinHandle<Result<Launched, String>>>) -> Result<Launched, String> {
+    match task {
+        Some(task) => task.await.unwrap_or_else(|error| Err(error.to_string())),
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

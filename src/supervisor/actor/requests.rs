@@ -1,0 +1,118 @@
+//! What others ask of a server.
+
+use super::{Actor, Command, Reply, Wish};
+use crate::supervisor::error::SupervisorError;
+use crate::supervisor::machine::Input;
+use crate::supervisor::status::State;
+
+impl Actor {
+    /// True where the actor is to end.
+    pub(super) async fn on_command(&mut self, command: Command) -> bool {
+        match command {
+            Command::Start(reply) => self.on_start(reply, true).await,
+            Command::StartNow(reply) => self.on_start(reply, false).await,
+            Command::Stop(reply) => self.on_stop(Input::Stop, reply).await,
+            Command::Restart(reply) => self.on_restart(reply).await,
+            Command::Kill(reply) => self.on_kill(reply).await,
+            Command::Drain(reply) => {
+                let connected = self.run.as_ref().is_some_and(|run| run.connected);
+                if self.machine.state().is_up() && connected {
+                    self.on_stop(Input::Stop, reply).await;
+                } else {
+                    let _ = reply.send(Err(SupervisorError::NoSession(self.spec.id.clone())));
+                }
+            }
+            Command::Exit(start_number, request) => {
+                if self.is_current(start_number) {
+                    self.apply(Input::Exit(request)).await;
+                }
+            }
+            Command::Bundled {
+                start_number,
+                number,
+            } => self.status.send_modify(|status| {
+                // A newer end has its own bundle.
+                let newer = status.os_pid.is_none() && status.start_number > start_number;
+                if let Some(last) = status.last_exit.as_mut().filter(|_| !newer) {
+                    last.bundle = Some(number);
+                }
+            }),
+            Command::Delete(reply) => {
+                if self.machine.state().is_up() {
+                    let _ = reply.send(Err(SupervisorError::Running(self.spec.id.clone())));
+                } else {
+                    let _ = reply.send(Ok(()));
+                    return true;
+                }
+            }
+            Command::Leave(reply) => {
+                let _ = reply.send(Ok(()));
+                return true;
+            }
+        }
+        false
+    }
+
+    fn is_current(&self, start_number: u64) -> bool {
+        let status = self.status.borrow();
+        status.start_number == start_number && status.os_pid.is_some()
+    }
+
+    async fn on_start(&mut self, reply: Reply, wait: bool) {
+        let id = self.spec.id.clone();
+        let refusal = if self.context.is_closing() {
+            Some(SupervisorError::ShuttingDown)
+        } else {
+            let up = self.machine.state().is_up() && self.machine.state() != State::Stopping;
+            up.then_some(SupervisorError::AlreadyStarted(id))
+        };
+        if let Some(refusal) = refusal {
+            let _ = reply.send(Err(refusal));
+            return;
+        }
+        self.exit_ns = None;
+        self.start_at_next(Input::Start, reply, wait).await;
+    }
+
+    async fn on_restart(&mut self, reply: Reply) {
+        if self.context.is_closing() {
+            let _ = reply.send(Err(SupervisorError::ShuttingDown));
+            return;
+        }
+        self.overtake();
+        self.start_at_next(Input::Restart, reply, true).await;
+    }
+
+    async fn start_at_next(&mut self, input: Input, reply: Reply, wait: bool) {
+        if wait {
+            self.wishes.push((Wish::Up(self.attempts + 1), reply));
+        } else {
+            let _ = reply.send(Ok(()));
+        }
+        self.apply(input).await;
+    }
+
+    /// Nobody who waits for it to play will see that.
+    fn overtake(&mut self) {
+        let answer = Err(SupervisorError::Overtaken(self.spec.id.clone()));
+        self.fulfil(|wish| matches!(wish, Wish::Up(_)), &answer);
+    }
+
+    async fn on_stop(&mut self, input: Input, reply: Reply) {
+        self.overtake();
+        self.wishes.push((Wish::Down(self.attempts), reply));
+        self.apply(input).await;
+        if !self.machine.state().is_up() {
+            self.down(self.attempts);
+        }
+    }
+
+    async fn on_kill(&mut self, reply: Reply) {
+        if !self.machine.state().is_up() {
+            let _ = reply.send(Err(SupervisorError::NotRunning(self.spec.id.clone())));
+            return;
+        }
+        self.wishes.push((Wish::Down(self.attempts), reply));
+        self.apply(Input::Kill).await;
+    }
+}

@@ -1,0 +1,132 @@
+//! What an earlier sidekick left in the run directory.
+
+use super::link::{Adopted, Link};
+use crate::guard::files::{ExitRecord, Identity, RunFiles, open_lock, read_json};
+use crate::guard::proc::{ProcessId, boot_id};
+use crate::guard::protocol::OnExit;
+use crate::guard::tree;
+use nix::fcntl::{Flock, FlockArg};
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long a guard that is killing its tree may hold the lock before this is given up.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Between two looks.
+const RETRY: Duration = Duration::from_millis(20);
+/// Rounds of killing what a killed guard left.
+const SWEEPS: usize = 200;
+
+/// What was found of one server.
+#[derive(Debug)]
+pub enum Found {
+    /// Nothing: a fresh start.
+    Nothing,
+    /// A guard with its server.
+    Alive(Box<Adopted>),
+    /// The server ended while no sidekick ran.
+    Ended(ExitRecord),
+    /// The guard was killed, and what it left has been.
+    Lost(Identity),
+}
+
+/// Looks, adopts, cleans up.
+///
+/// # Errors
+/// A message with the remedy, where the server cannot be had.
+pub async fn find(run_dir: &Path, id: &str, on_exit: OnExit) -> Result<Found, String> {
+    let files = RunFiles::open(run_dir, id).map_err(|error| {
+        format!(
+            "cannot open the run directory {}: {error}",
+            run_dir.display()
+        )
+    })?;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        match Link::adopt(&files, on_exit).await {
+            Ok(adopted) => return Ok(Found::Alive(Box::new(adopted))),
+            Err(error) if error.kind() == ErrorKind::ResourceBusy => return Err(error.to_string()),
+            Err(_) => {}
+        }
+        if let Some(lock) = try_lock(&files)? {
+            let found = left(&files).await;
+            drop(lock);
+            return Ok(found);
+        }
+        if tokio::time::Instant::now() > deadline {
+            return Err(format!(
+                "{} is locked but no guard answers; look for a process `sidekick guard {id}`",
+                files.lock().display()
+            ));
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+fn try_lock(files: &RunFiles) -> Result<Option<Flock<std::fs::File>>, String> {
+    let path = files.lock();
+    let file =
+        open_lock(&path).map_err(|error| format!("cannot open {}: {error}", path.display()))?;
+    Ok(Flock::lock(file, FlockArg::LockExclusiveNonblock).ok())
+}
+
+/// No guard runs. What did the last one leave?
+async fn left(files: &RunFiles) -> Found {
+    let identity: Option<Identity> = read_json(&files.identity());
+    let mut exits = files.exits();
+    let exit = exits.pop().map(|(_, record)| record);
+    for (older, _) in exits {
+        let _ = std::fs::remove_file(older);
+    }
+    if let Some(identity) = identity
+        .as_ref()
+        .filter(|identity| identity.boot_id == boot_id())
+    {
+        sweep(identity.server, &identity.start).await;
+    }
+    let _ = std::fs::remove_file(files.identity());
+    match (identity, exit) {
+        (Some(identity), Some(record)) if identity.start == record.start => Found::Ended(record),
+        (Some(identity), _) => Found::Lost(identity),
+        (None, Some(record)) => Found::Ended(record),
+        (None, None) => Found::Nothing,
+    }
+}
+
+/// Kills everything of a start whose guard is gone.
+pub async fn sweep(server: ProcessId, start: &str) {
+    for _ in 0..SWEEPS {
+        if tree::sweep(server, start) == 0 && !server.is_alive() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tracing::error!(pid = server.pid, "what a killed guard left does not die");
+}
+
+/// Forgets the ends that were dealt with.
+pub fn forget(run_dir: &Path, id: &str, start: &str) -> io::Result<()> {
+    match std::fs::remove_file(RunFiles::open(run_dir, id)?.exit(start)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Ids of all servers of which something stands in the run directory.
+pub fn ids(run_dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(run_dir).into_iter().flatten().flatten();
+    let mut ids: Vec<String> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let name = Path::new(&name);
+            let known = name
+                .extension()
+                .is_some_and(|ext| ext == "identity" || ext == "exit");
+            let id = name.to_str()?.split('.').next()?;
+            known.then(|| id.to_owned())
+        })
+        .collect();
+    ids.sort();
+    ids.dedup();
+    ids
+}

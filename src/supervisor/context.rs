@@ -1,0 +1,60 @@
+//! What all actors share.
+
+use super::event::{EventKind, SupervisorEvent};
+use super::spec::SupervisorOptions;
+use super::status::LogLine;
+use super::tail::Tail;
+use crate::guard::clock::monotonic_ns;
+use crate::ports::{Activations, BundleFacts, Sessions};
+use crate::types::{ServerId, now_ms};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use tokio::sync::broadcast;
+use tokio_util::task::TaskTracker;
+
+/// The other rooms and the common channels.
+pub struct Context {
+    /// Directories and bounds.
+    pub options: SupervisorOptions,
+    /// Where epochs come from.
+    pub activations: Arc<dyn Activations>,
+    /// The sessions.
+    pub sessions: Arc<dyn Sessions>,
+    /// Facts for bundles.
+    pub facts: Arc<dyn BundleFacts>,
+    /// Events.
+    pub events: broadcast::Sender<SupervisorEvent>,
+    /// Log lines.
+    pub log_events: broadcast::Sender<(ServerId, LogLine)>,
+    /// The thread that reads log files.
+    pub tail: Tail,
+    /// Bundles being written.
+    pub tasks: TaskTracker,
+    /// Nothing is started any more.
+    pub closing: AtomicBool,
+}
+
+impl Context {
+    /// Tells an event.
+    pub fn tell(&self, id: &ServerId, kind: EventKind) {
+        let event = SupervisorEvent {
+            id: id.clone(),
+            at_ms: now_ms(),
+            at_ns: monotonic_ns(),
+            kind,
+        };
+        // Nobody listens: fine.
+        let _ = self.events.send(event);
+    }
+
+    /// The log file of a server.
+    pub fn log_file(&self, id: &ServerId, source: &str) -> PathBuf {
+        self.options.log_dir.join(format!("{id}.{source}.log"))
+    }
+
+    /// Whether the supervisor is ending.
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}

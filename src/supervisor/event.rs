@@ -1,0 +1,117 @@
+//! What the supervisor tells as it happens.
+
+use super::status::{EndReason, State};
+use crate::types::{Epoch, ServerId, UnixMillis};
+use std::time::Duration;
+
+/// Something happened to a server. Log lines have a channel of their own, so that a flood of output loses no event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SupervisorEvent {
+    /// Which server.
+    pub id: ServerId,
+    /// Wall clock.
+    pub at_ms: UnixMillis,
+    /// Monotonic clock, nanoseconds (`CLOCK_MONOTONIC`), when the supervisor learned it.
+    pub at_ns: u64,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// The kinds of events. Durations are monotonic.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EventKind {
+    /// A server was added.
+    Added,
+    /// A server was removed.
+    Removed,
+    /// The state changed.
+    State {
+        /// Before.
+        from: State,
+        /// Now.
+        to: State,
+    },
+    /// A process exists: it was executed, or adopted from an earlier sidekick.
+    Started {
+        /// Counts processes since the supervisor runs.
+        start_number: u64,
+        /// Its process id.
+        os_pid: u32,
+        /// Epoch of its activation (sessions only).
+        epoch: Option<Epoch>,
+        /// It outlived an earlier sidekick.
+        adopted: bool,
+        /// Since the guard saw the end of the process before it.
+        since_exit: Option<Duration>,
+    },
+    /// The process could not be started. No process exists.
+    StartFailed {
+        /// One clear message with the remedy.
+        message: String,
+    },
+    /// The process said `hello`.
+    Hello {
+        /// Its start.
+        start_number: u64,
+        /// Since the guard saw the end of the process before it.
+        since_exit: Option<Duration>,
+    },
+    /// First tick of play.
+    Playing {
+        /// Its start.
+        start_number: u64,
+        /// The tick, as the game numbers it.
+        tick: u64,
+        /// Since the guard saw the end of the process before it.
+        since_exit: Option<Duration>,
+        /// Since the start was decided.
+        since_start: Option<Duration>,
+    },
+    /// The game called `report_ready()`.
+    Ready {
+        /// Its start.
+        start_number: u64,
+    },
+    /// The main loop was silent for too long; the process is being ended.
+    Hang {
+        /// Its start.
+        start_number: u64,
+        /// How long it was silent, as observed.
+        silent: Duration,
+        /// Process state as the kernel shows it: `R` spins, `S` or `D` waits, `T` is stopped.
+        process_state: Option<char>,
+    },
+    /// The process ended.
+    Ended {
+        /// Its start.
+        start_number: u64,
+        /// Its process id.
+        os_pid: u32,
+        /// Why.
+        reason: EndReason,
+        /// Own words on it: a parse error, for example.
+        detail: Option<String>,
+        /// Monotonic time at which the guard saw the exit; `None` where it was learned later or never.
+        exit_ns: Option<u64>,
+        /// From there to the supervisor knowing it.
+        exit_to_detected: Option<Duration>,
+        /// It ended while no sidekick ran.
+        while_away: bool,
+    },
+    /// A crash bundle was written.
+    CrashBundle {
+        /// Its number.
+        number: u64,
+        /// The end it belongs to.
+        reason: EndReason,
+        /// The script line, where one is known.
+        script_line: Option<String>,
+    },
+    /// Crashed too often.
+    Quarantined {
+        /// Restarts within the period.
+        restarts: u32,
+        /// The period, seconds.
+        seconds: u32,
+    },
+}

@@ -1,0 +1,496 @@
+//! The life of one server as a pure state machine: `(state, input, now) → (state, actions)`.
+//!
+//! ```text
+//!             ┌────────────── policy: restart ───────────────┐
+//!  Stopped ─▶ Launching ─▶ Awaiting ─▶ Running ─▶ Unresponsive │
+//!     ▲          │            │           │  SIGSEGV, SIGKILL │
+//!     │          └── fails ───┴── ends ───┴───────────────────┴─▶ BackingOff | Stopped | Quarantined
+//!     └────────── Stopping: drain, SIGTERM, SIGKILL ◀── requests
+//! ```
+//!
+//! The actor feeds it and does what it says; nothing here knows of processes, sockets or clocks.
+
+mod input;
+#[cfg(test)]
+mod tests;
+
+pub use input::{Action, Decision, Input};
+
+use super::ExitRequest;
+use super::hang::HangWatch;
+use super::policy::{Policy, Verdict};
+use super::spec::ServerSpec;
+use super::status::{EndReason, State};
+use std::time::Duration;
+
+/// A game that said it has drained gets this long to end by itself.
+const DRAINED_GRACE: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Clone)]
+enum Phase {
+    Stopped,
+    Quarantined,
+    BackingOff {
+        until: Duration,
+    },
+    Launching,
+    /// A process exists that does not play yet; or one that plays whose session was lost (`lost`).
+    Awaiting {
+        deadline: Option<Duration>,
+        lost: bool,
+    },
+    Running {
+        watch: Option<Box<HangWatch>>,
+    },
+    Unresponsive {
+        kill_at: Duration,
+    },
+    Stopping {
+        step: Step,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Step {
+    /// A launch is under way; the process is stopped as soon as it exists.
+    Launch {
+        kill: bool,
+    },
+    Drain {
+        term_at: Duration,
+        kill_at: Duration,
+    },
+    Term {
+        kill_at: Duration,
+    },
+    Kill,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    Policy,
+    Stay,
+    Start,
+}
+
+/// The machine of one server.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    session: bool,
+    connected: bool,
+    start_timeout: Duration,
+    hang_timeout: Option<Duration>,
+    hang_grace: Duration,
+    stop_timeout: Duration,
+    policy: Policy,
+    phase: Phase,
+    after: After,
+    decision: Option<Decision>,
+    playing_since: Option<Duration>,
+    restarts: u64,
+}
+
+impl Machine {
+    /// A stopped server.
+    pub fn new(spec: &ServerSpec, hang_grace: Duration) -> Self {
+        Self {
+            session: spec.session,
+            connected: false,
+            start_timeout: spec.start_timeout,
+            hang_timeout: spec.hang_timeout.filter(|_| spec.session),
+            hang_grace,
+            stop_timeout: spec.stop_timeout,
+            policy: Policy::new(spec),
+            phase: Phase::Stopped,
+            after: After::Policy,
+            decision: None,
+            playing_since: None,
+            restarts: 0,
+        }
+    }
+
+    /// Where it is, as others see it.
+    pub fn state(&self) -> State {
+        match &self.phase {
+            Phase::Stopped => State::Stopped,
+            Phase::Quarantined => State::Quarantined,
+            Phase::BackingOff { .. } => State::BackingOff,
+            Phase::Launching | Phase::Awaiting { lost: false, .. } => State::Starting,
+            Phase::Awaiting { lost: true, .. } | Phase::Running { .. } => State::Running,
+            Phase::Unresponsive { .. } => State::Unresponsive,
+            Phase::Stopping { .. } => State::Stopping,
+        }
+    }
+
+    /// Our decision about the process that runs.
+    pub fn decision(&self) -> Option<Decision> {
+        self.decision
+    }
+
+    /// Restarts by policy.
+    pub fn restarts(&self) -> u64 {
+        self.restarts
+    }
+
+    /// When the next start is due, while backing off.
+    pub fn next_start(&self) -> Option<Duration> {
+        match self.phase {
+            Phase::BackingOff { until } => Some(until),
+            _ => None,
+        }
+    }
+
+    /// When [`Input::Tick`] is wanted.
+    pub fn due(&self) -> Option<Duration> {
+        match &self.phase {
+            Phase::Stopped | Phase::Quarantined | Phase::Launching => None,
+            Phase::BackingOff { until } => Some(*until),
+            Phase::Awaiting { deadline, .. } => *deadline,
+            Phase::Running { watch } => watch.as_ref().map(|watch| watch.due()),
+            Phase::Unresponsive { kill_at } => Some(*kill_at),
+            Phase::Stopping { step } => match step {
+                Step::Drain { term_at: at, .. } | Step::Term { kill_at: at } => Some(*at),
+                Step::Launch { .. } | Step::Kill => None,
+            },
+        }
+    }
+
+    /// Takes one input. `jitter` is a random number in 0..1.
+    pub fn handle(&mut self, input: Input, now: Duration, jitter: f64) -> Vec<Action> {
+        match input {
+            Input::Start => self.start(),
+            Input::Stop => self.stop(After::Stay, Some(Decision::Shutdown), now),
+            Input::Restart => self.restart(now),
+            Input::Kill | Input::Exit(ExitRequest::Kill) => {
+                self.kill(Decision::Killed, After::Policy)
+            }
+            Input::Exit(ExitRequest::Shutdown) => {
+                self.stop(After::Policy, Some(Decision::Shutdown), now)
+            }
+            Input::Exit(ExitRequest::Other) => {
+                self.stop(After::Policy, Some(Decision::Killed), now)
+            }
+            Input::Launched => self.launched(now),
+            Input::Adopted => self.adopted(now),
+            Input::LaunchFailed => self.launch_failed(now, jitter),
+            Input::Hello { .. } | Input::Playing | Input::Beat { .. } | Input::Closed => {
+                self.session_event(&input, now);
+                Vec::new()
+            }
+            Input::Drained => self.drained(now),
+            Input::CannotDrain => self.terminate(now),
+            Input::Ended(reason) => self.ended(&reason, now, jitter),
+            Input::Tick => self.tick(now),
+        }
+    }
+
+    fn start(&mut self) -> Vec<Action> {
+        match self.phase {
+            Phase::Stopped | Phase::Quarantined | Phase::BackingOff { .. } => {
+                self.policy.reset();
+                self.launch()
+            }
+            Phase::Stopping { .. } => {
+                self.after = After::Start;
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn launch(&mut self) -> Vec<Action> {
+        self.phase = Phase::Launching;
+        self.after = After::Policy;
+        self.decision = None;
+        self.playing_since = None;
+        self.connected = false;
+        vec![Action::Launch]
+    }
+
+    fn restart(&mut self, now: Duration) -> Vec<Action> {
+        if self.state().is_up() {
+            self.stop(After::Start, Some(Decision::Shutdown), now)
+        } else {
+            self.start()
+        }
+    }
+
+    fn stop(&mut self, after: After, decision: Option<Decision>, now: Duration) -> Vec<Action> {
+        match self.phase {
+            Phase::Stopped => return Vec::new(),
+            Phase::Quarantined | Phase::BackingOff { .. } => {
+                if after == After::Stay {
+                    self.phase = Phase::Stopped;
+                }
+                return Vec::new();
+            }
+            Phase::Stopping { .. } => {
+                // A later wish counts, but an exit signal does not undo a stop.
+                if after != After::Policy {
+                    self.after = after;
+                }
+                return Vec::new();
+            }
+            Phase::Unresponsive { .. } => return self.kill(Decision::Hang, after),
+            Phase::Launching => {
+                self.phase = Phase::Stopping {
+                    step: Step::Launch { kill: false },
+                };
+            }
+            Phase::Awaiting { .. } | Phase::Running { .. } => {}
+        }
+        self.after = after;
+        self.decision = self.decision.or(decision);
+        match self.phase {
+            Phase::Stopping { .. } => Vec::new(),
+            _ => self.drain_or_terminate(now),
+        }
+    }
+
+    fn drain_or_terminate(&mut self, now: Duration) -> Vec<Action> {
+        if !self.connected {
+            return self.terminate(now);
+        }
+        let term_at = now + self.stop_timeout;
+        let kill_at = term_at + self.stop_timeout.min(DRAINED_GRACE);
+        self.phase = Phase::Stopping {
+            step: Step::Drain { term_at, kill_at },
+        };
+        vec![Action::Drain(self.stop_timeout)]
+    }
+
+    fn drained(&mut self, now: Duration) -> Vec<Action> {
+        if let Phase::Stopping {
+            step: Step::Drain { term_at, kill_at },
+        } = self.phase
+        {
+            let term_at = term_at.min(now + DRAINED_GRACE);
+            self.phase = Phase::Stopping {
+                step: Step::Drain { term_at, kill_at },
+            };
+        }
+        Vec::new()
+    }
+
+    /// SIGTERM; what remains of the patience until SIGKILL depends on what was tried before.
+    fn terminate(&mut self, now: Duration) -> Vec<Action> {
+        let kill_at = match self.phase {
+            Phase::Stopping {
+                step: Step::Drain { term_at, kill_at },
+            } if term_at <= now => kill_at.max(now),
+            Phase::Stopping {
+                step: Step::Term { .. } | Step::Kill,
+            } => return Vec::new(),
+            _ => now + self.stop_timeout,
+        };
+        self.phase = Phase::Stopping {
+            step: Step::Term { kill_at },
+        };
+        vec![Action::Terminate]
+    }
+
+    fn kill(&mut self, decision: Decision, after: After) -> Vec<Action> {
+        match &mut self.phase {
+            Phase::Stopped | Phase::Quarantined | Phase::BackingOff { .. } => Vec::new(),
+            Phase::Launching => {
+                self.phase = Phase::Stopping {
+                    step: Step::Launch { kill: true },
+                };
+                self.decision = Some(decision);
+                self.after = after;
+                Vec::new()
+            }
+            Phase::Stopping {
+                step: Step::Launch { kill },
+            } => {
+                *kill = true;
+                Vec::new()
+            }
+            Phase::Stopping { step } => {
+                *step = Step::Kill;
+                vec![Action::Kill]
+            }
+            Phase::Awaiting { .. } | Phase::Running { .. } | Phase::Unresponsive { .. } => {
+                self.decision = self.decision.or(Some(decision));
+                self.after = after;
+                self.phase = Phase::Stopping { step: Step::Kill };
+                vec![Action::Kill]
+            }
+        }
+    }
+
+    fn launched(&mut self, now: Duration) -> Vec<Action> {
+        match self.phase {
+            Phase::Stopping {
+                step: Step::Launch { kill: true },
+            } => {
+                self.phase = Phase::Stopping { step: Step::Kill };
+                vec![Action::Kill]
+            }
+            Phase::Stopping { .. } => self.terminate(now),
+            _ => {
+                self.after = After::Policy;
+                self.decision = None;
+                if self.session {
+                    let deadline = Some(now + self.start_timeout);
+                    self.phase = Phase::Awaiting {
+                        deadline,
+                        lost: false,
+                    };
+                } else {
+                    self.playing(now);
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// It plays as far as we know; its session has to come back in the time a start may take.
+    fn adopted(&mut self, now: Duration) -> Vec<Action> {
+        let actions = self.launched(now);
+        if self.session {
+            self.playing_since = Some(now);
+            self.lose_session(now);
+        }
+        actions
+    }
+
+    fn lose_session(&mut self, now: Duration) {
+        let deadline = self.hang_timeout.map(|_| now + self.start_timeout);
+        self.phase = Phase::Awaiting {
+            deadline,
+            lost: true,
+        };
+    }
+
+    fn launch_failed(&mut self, now: Duration, jitter: f64) -> Vec<Action> {
+        self.connected = false;
+        if self.after == After::Policy {
+            let verdict = self.policy.failed_start(now, jitter);
+            return self.follow(verdict, now);
+        }
+        // A start that was asked for again meanwhile would fail in the same way: the policy's pauses apply to it too.
+        self.phase = Phase::Stopped;
+        Vec::new()
+    }
+
+    fn playing(&mut self, now: Duration) {
+        self.playing_since = self.playing_since.or(Some(now));
+        let watch = self
+            .hang_timeout
+            .map(|timeout| Box::new(HangWatch::new(timeout, now)));
+        self.phase = Phase::Running { watch };
+    }
+
+    fn session_event(&mut self, input: &Input, now: Duration) {
+        match input {
+            Input::Hello { .. } => self.connected = true,
+            Input::Closed => self.connected = false,
+            _ => {}
+        }
+        match (input, &mut self.phase) {
+            (Input::Hello { resumed: true } | Input::Playing, Phase::Awaiting { .. }) => {
+                self.playing(now);
+            }
+            (Input::Hello { resumed: false }, Phase::Awaiting { deadline, .. }) => {
+                *deadline = Some(now + self.start_timeout);
+            }
+            (
+                Input::Beat { busy },
+                Phase::Awaiting {
+                    deadline: Some(deadline),
+                    ..
+                },
+            ) => {
+                *deadline = (*deadline).max(now + *busy);
+            }
+            (Input::Beat { busy }, Phase::Running { watch: Some(watch) }) => watch.beat(now, *busy),
+            (Input::Closed, Phase::Running { .. }) => self.lose_session(now),
+            _ => {}
+        }
+    }
+
+    fn ended(&mut self, reason: &EndReason, now: Duration, jitter: f64) -> Vec<Action> {
+        self.connected = false;
+        let never_played = self.playing_since.is_none();
+        let ran = self
+            .playing_since
+            .map_or(Duration::ZERO, |since| now.saturating_sub(since));
+        match self.after {
+            After::Stay => {
+                self.phase = Phase::Stopped;
+                Vec::new()
+            }
+            After::Start => self.launch(),
+            After::Policy => {
+                let failed_start = never_played && self.decision != Some(Decision::Shutdown);
+                let verdict = if failed_start && *reason != EndReason::Normal {
+                    self.policy.failed_start(now, jitter)
+                } else {
+                    self.policy.ended(now, reason, ran, jitter)
+                };
+                self.follow(verdict, now)
+            }
+        }
+    }
+
+    fn follow(&mut self, verdict: Verdict, now: Duration) -> Vec<Action> {
+        match verdict {
+            Verdict::Restart(pause) => {
+                self.restarts += 1;
+                if pause.is_zero() {
+                    return self.launch();
+                }
+                self.phase = Phase::BackingOff { until: now + pause };
+                Vec::new()
+            }
+            Verdict::Stay => {
+                self.phase = Phase::Stopped;
+                Vec::new()
+            }
+            Verdict::Quarantine => {
+                self.phase = Phase::Quarantined;
+                vec![Action::TellQuarantine]
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Duration) -> Vec<Action> {
+        if self.due().is_none_or(|due| due > now) {
+            return Vec::new();
+        }
+        match &mut self.phase {
+            Phase::BackingOff { .. } => self.launch(),
+            Phase::Awaiting { lost, .. } => {
+                let decision = if *lost {
+                    Decision::Hang
+                } else {
+                    Decision::StartTimeout
+                };
+                let silent = self.start_timeout;
+                self.unresponsive(decision, silent, now)
+            }
+            Phase::Running { watch } => match watch.as_mut().and_then(|watch| watch.check(now)) {
+                Some(silent) => self.unresponsive(Decision::Hang, silent, now),
+                None => Vec::new(),
+            },
+            Phase::Unresponsive { .. } => self.kill(Decision::Hang, After::Policy),
+            Phase::Stopping {
+                step: Step::Drain { .. },
+            } => self.terminate(now),
+            Phase::Stopping {
+                step: Step::Term { .. },
+            } => self.kill(Decision::Shutdown, self.after),
+            _ => Vec::new(),
+        }
+    }
+
+    /// SIGSEGV first: Godot prints the script line in which it hangs. SIGKILL for those who do not die of it.
+    fn unresponsive(&mut self, decision: Decision, silent: Duration, now: Duration) -> Vec<Action> {
+        self.decision = Some(decision);
+        self.phase = Phase::Unresponsive {
+            kill_at: now + self.hang_grace,
+        };
+        vec![Action::TellHang(silent), Action::Dump]
+    }
+}

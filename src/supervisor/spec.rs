@@ -1,0 +1,188 @@
+//! What is to be run: child specs and the supervisor's own options.
+
+pub use crate::guard::protocol::OnExit;
+use crate::types::ServerId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// When a server that ended is started again, as OTP's supervisor defines it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Restart {
+    /// Always.
+    #[default]
+    Permanent,
+    /// Only after an abnormal end: anything but exit status 0 and a stop by our own decision.
+    Transient,
+    /// Never.
+    Temporary,
+}
+
+/// Pauses between restarts that follow each other closely. The first restart after a stable run has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backoff {
+    /// The first pause.
+    pub initial: Duration,
+    /// Pauses double up to this one.
+    pub max: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self {
+            initial: Duration::from_millis(200),
+            max: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Everything needed to run one server.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerSpec {
+    /// Its name.
+    #[serde(with = "id_as_text")]
+    pub id: ServerId,
+    /// Program and arguments; the program is looked up on `PATH` where it holds no `/`.
+    pub command: Vec<String>,
+    /// Working directory; relative program paths start there.
+    pub directory: Option<PathBuf>,
+    /// Added to the small environment every server gets. May hold secrets: never shown.
+    pub env: BTreeMap<String, String>,
+    /// When it is started again.
+    pub restart: Restart,
+    /// More restarts than this within [`max_seconds`](Self::max_seconds) quarantine the server.
+    pub max_restarts: u32,
+    /// The period of [`max_restarts`](Self::max_restarts), seconds.
+    pub max_seconds: u32,
+    /// Pauses between restarts.
+    pub backoff: Backoff,
+    /// How long a start may take until the process says `hello` and, after that, until it plays.
+    pub start_timeout: Duration,
+    /// How long the main loop may be silent; `None` judges no hang.
+    pub hang_timeout: Option<Duration>,
+    /// How long a graceful stop may take before SIGKILL.
+    pub stop_timeout: Duration,
+    /// The process speaks the session protocol; without it no `hello` is awaited and no hang is judged.
+    pub session: bool,
+    /// What happens to it when sidekick dies.
+    pub on_exit: OnExit,
+    /// Started as soon as the supervisor runs.
+    pub autostart: bool,
+}
+
+impl ServerSpec {
+    /// A spec with the documented defaults.
+    pub fn new(id: ServerId, command: Vec<String>) -> Self {
+        Self {
+            id,
+            command,
+            directory: None,
+            env: BTreeMap::new(),
+            restart: Restart::Permanent,
+            max_restarts: 3,
+            max_seconds: 5,
+            backoff: Backoff::default(),
+            start_timeout: Duration::from_secs(10),
+            hang_timeout: Some(Duration::from_secs(2)),
+            stop_timeout: Duration::from_secs(5),
+            session: true,
+            on_exit: OnExit::Keep,
+            autostart: true,
+        }
+    }
+}
+
+/// Shows everything but the values of the environment.
+impl std::fmt::Debug for ServerSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerSpec")
+            .field("id", &self.id)
+            .field("command", &self.command)
+            .field("directory", &self.directory)
+            .field("env", &self.env.keys().collect::<Vec<_>>())
+            .field("restart", &self.restart)
+            .field("session", &self.session)
+            .field("on_exit", &self.on_exit)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bounds of what is kept of a server's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogLimits {
+    /// Bytes on disk of each of the two files (stdout, stderr) of a running process.
+    pub file_bytes: u64,
+    /// Files of earlier starts kept of each.
+    pub files: usize,
+    /// Lines kept in memory for [`logs`](super::Supervisor::logs).
+    pub lines: usize,
+    /// Lines put into a crash bundle.
+    pub bundle_lines: usize,
+}
+
+impl Default for LogLimits {
+    fn default() -> Self {
+        Self {
+            file_bytes: 8 << 20,
+            files: 4,
+            lines: 2_000,
+            bundle_lines: 200,
+        }
+    }
+}
+
+/// Where the supervisor keeps its things.
+#[derive(Debug, Clone)]
+pub struct SupervisorOptions {
+    /// Locks, identities, exit records and control sockets of the guards. Must be private (0700) and survive sidekick.
+    pub run_dir: PathBuf,
+    /// Output of the servers.
+    pub log_dir: PathBuf,
+    /// Crash bundles, one directory for each server.
+    pub crash_dir: PathBuf,
+    /// The private homes of the servers.
+    pub home_dir: PathBuf,
+    /// The binary that is started as `EXE guard ...`: sidekick itself.
+    pub exe: PathBuf,
+    /// Bounds of the logs.
+    pub logs: LogLimits,
+    /// Crash bundles kept for each server.
+    pub bundles: usize,
+    /// After SIGSEGV to a hanging process (so that it prints where it hangs) SIGKILL follows after this.
+    pub hang_grace: Duration,
+    /// How often RSS and CPU are read.
+    pub sample_every: Duration,
+}
+
+impl SupervisorOptions {
+    /// Everything under one directory, with the documented defaults.
+    pub fn under(dir: impl Into<PathBuf>, exe: impl Into<PathBuf>) -> Self {
+        let dir = dir.into();
+        Self {
+            run_dir: dir.join("run"),
+            log_dir: dir.join("logs"),
+            crash_dir: dir.join("crashes"),
+            home_dir: dir.join("homes"),
+            exe: exe.into(),
+            logs: LogLimits::default(),
+            bundles: 20,
+            hang_grace: Duration::from_secs(3),
+            sample_every: Duration::from_secs(5),
+        }
+    }
+}
+
+mod id_as_text {
+    use crate::types::ServerId;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(id: &ServerId, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(id.as_str())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ServerId, D::Error> {
+        ServerId::new(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}

@@ -1,0 +1,51 @@
+//! What a sink is started with.
+
+use crate::node::NodeName;
+use crate::types::SinkName;
+use std::time::Duration;
+
+/// A sink of kind `beam`: the process `Elixir.Sidekick.Ingest` on any of these nodes.
+#[derive(Debug, Clone)]
+pub struct SinkOptions {
+    /// Keys the cursors.
+    pub name: SinkName,
+    /// The nodes that may acknowledge, the preferred one first.
+    pub nodes: Vec<NodeName>,
+    /// The streams to upload, as patterns in which `*` stands for any bytes.
+    pub streams: Vec<String>,
+    /// Most records in one upload.
+    pub batch_records: usize,
+    /// Most payload bytes in one upload, a single larger record excepted.
+    pub batch_bytes: usize,
+    /// How long a record waits for others to share its upload.
+    pub batch_age: Duration,
+    /// How long a state change waits for others to be coalesced with.
+    pub state_age: Duration,
+    /// Uploads under way at once; of one stream, and of one scope, there is one at most.
+    pub in_flight: usize,
+    /// How long an answer is waited for before the outcome counts as unknown.
+    pub timeout: Duration,
+    /// Pause after the first failure; it doubles with each further one.
+    pub pause_min: Duration,
+    /// Longest pause.
+    pub pause_max: Duration,
+}
+
+impl SinkOptions {
+    /// Defaults: all streams, uploads of up to 1000 records or 1 MiB after 50 ms, state after 100 ms.
+    pub fn new(name: SinkName, nodes: Vec<NodeName>) -> Self {
+        Self {
+            name,
+            nodes,
+            streams: vec!["*".to_owned()],
+            batch_records: 1000,
+            batch_bytes: 1 << 20,
+            batch_age: Duration::from_millis(50),
+            state_age: Duration::from_millis(100),
+            in_flight: 16,
+            timeout: Duration::from_secs(10),
+            pause_min: Duration::from_millis(100),
+            pause_max: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The requests of a sink: read from the buffer, call the node, sort the answer. Each is a future that ends in an input
+//! of the core.
+
+use super::beam::{self, INGEST};
+use super::core::Input;
+use super::lane::Extent;
+use super::options::SinkOptions;
+use super::outcome::{Failure, Outcome, StateOutcome};
+use crate::buffer::{Buffer, StreamInfo};
+use crate::node::{Node, NodeName};
+use crate::types::{Scope, Sequence, SinkName, StreamName};
+
+/// What a request needs.
+#[derive(Clone)]
+pub(super) struct Requests {
+    pub(super) buffer: Buffer,
+    pub(super) node: Node,
+    pub(super) options: SinkOptions,
+}
+
+impl Requests {
+    /// Where a stream stands in the buffer.
+    pub(super) fn extent(&self, stream: &StreamName) -> Option<Extent> {
+        Some(extent_of(&self.options.name, &self.buffer.stream(stream)?))
+    }
+
+    /// Asks for the watermark.
+    pub(super) async fn ask(self, node: NodeName, stream: StreamName) -> Input {
+        let request = beam::watermark(self.buffer.origin(), &stream);
+        let reply = self.call(&node, request).await;
+        let outcome = beam::outcome(reply);
+        self.with_extent(stream, outcome, Input::Asked)
+    }
+
+    /// Uploads up to `limit` records behind `after`.
+    pub(super) async fn send(
+        self,
+        node: NodeName,
+        stream: StreamName,
+        watermark: Sequence,
+        after: Sequence,
+        limit: usize,
+    ) -> Input {
+        let outcome = self.upload(&node, &stream, watermark, after, limit).await;
+        self.with_extent(stream, outcome, Input::Sent)
+    }
+
+    async fn upload(
+        &self,
+        node: &NodeName,
+        stream: &StreamName,
+        watermark: Sequence,
+        after: Sequence,
+        limit: usize,
+    ) -> Outcome {
+        let max_bytes = self.options.batch_bytes;
+        let records = match self.buffer.read(stream, after + 1, limit, max_bytes).await {
+            Ok(records) => records,
+            Err(error) => return Outcome::Failed(Failure::Buffer(error.to_string())),
+        };
+        // After the read: what was dropped before it is missing in it and must be among these.
+        let mut dropped = self.buffer.dropped_ranges(stream);
+        let first_readable = self.extent(stream).map_or(0, |extent| extent.first);
+        let last = records.last().map(|record| record.seq);
+        let last = last.unwrap_or(first_readable.saturating_sub(1));
+        if last <= after {
+            return Outcome::Failed(Failure::NotDone("nothing could be read".to_owned()));
+        }
+        if after > watermark {
+            dropped.push((watermark + 1, after));
+        }
+        let request = beam::upload(beam::Upload {
+            origin: self.buffer.origin(),
+            node: self.node.name().as_str(),
+            stream,
+            after,
+            last,
+            dropped: apart(dropped, watermark, last),
+            records,
+        });
+        beam::outcome(self.call(node, request).await)
+    }
+
+    /// Uploads the changes of a scope, where there are any.
+    pub(super) async fn send_state(self, node: NodeName, scope: Scope) -> Input {
+        let delta = self.buffer.state_delta(&self.options.name, &scope).await;
+        let outcome = match delta {
+            Ok(None) => StateOutcome::Clean,
+            Ok(Some(delta)) => {
+                let request = beam::upload_state(self.buffer.origin(), &scope, &delta);
+                beam::state_outcome(delta.after, self.call(&node, request).await)
+            }
+            Err(error) => StateOutcome::Failed(Failure::Buffer(error.to_string())),
+        };
+        Input::StateSent(scope, outcome)
+    }
+
+    async fn call(
+        &self,
+        node: &NodeName,
+        request: crate::etf::Term,
+    ) -> Result<crate::etf::Term, crate::node::CallError> {
+        let timeout = self.options.timeout;
+        self.node.call(INGEST, node, request, timeout).await
+    }
+
+    fn with_extent(
+        &self,
+        stream: StreamName,
+        outcome: Outcome,
+        input: fn(StreamName, Extent, Outcome) -> Input,
+    ) -> Input {
+        match self.extent(&stream) {
+            Some(extent) => input(stream, extent, outcome),
+            None => Input::BufferFailed(format!("stream {stream} is gone")),
+        }
+    }
+}
+
+/// Where a stream stands for this sink.
+pub(super) fn extent_of(sink: &SinkName, info: &StreamInfo) -> Extent {
+    let cursor = info.cursors.iter().find(|(name, _)| name == sink);
+    Extent {
+        cursor: cursor.map_or(info.first.saturating_sub(1), |(_, seq)| *seq),
+        first: info.first,
+        last: info.last,
+        bytes: info.bytes,
+    }
+}
+
+/// The ranges in order, joined where they meet, and cut to what lies above `watermark` and not above `last`.
+pub(super) fn apart(
+    mut ranges: Vec<(Sequence, Sequence)>,
+    watermark: Sequence,
+    last: Sequence,
+) -> Vec<(Sequence, Sequence)> {
+    ranges.sort_unstable();
+    let mut joined: Vec<(Sequence, Sequence)> = Vec::new();
+    for (from, to) in ranges {
+        let (from, to) = (from.max(watermark + 1), to.min(last));
+        match joined.last_mut() {
+            _ if from > to => {}
+            Some(before) if from <= before.1 + 1 => before.1 = before.1.max(to),
+            _ => joined.push((from, to)),
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::apart;
+
+    #[test]
+    fn ranges_are_ordered_joined_and_cut() {
+        let ranges = vec![(8, 9), (1, 3), (4, 5), (2, 4), (20, 30), (12, 12)];
+        assert_eq!(apart(ranges, 2, 25), [(3, 5), (8, 9), (12, 12), (20, 25)]);
+        assert_eq!(apart(vec![(1, 5)], 5, 9), []);
+        assert_eq!(apart(vec![(10, 12)], 0, 9), []);
+    }
+}

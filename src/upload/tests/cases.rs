@@ -1,0 +1,252 @@
+//! Each rule of the core by one case.
+
+use super::*;
+
+/// A core with one node up and one stream as given, past the question for its watermark.
+fn at(seen: Extent, watermark: u64) -> (Core, Vec<Action>) {
+    let mut core = Core::new(options(1), Some(STORE), 1);
+    core.handle(ms(0), Input::Streams(vec![(stream("s"), seen)]));
+    let asked = core.handle(ms(0), Input::Up(0));
+    assert_eq!(asked, [Action::Ask(0, stream("s"))]);
+    let actions = core.handle(ms(1), Input::Asked(stream("s"), seen, stored(watermark)));
+    (core, actions)
+}
+
+fn send(watermark: u64, after: u64, limit: usize) -> Action {
+    Action::Send {
+        node: 0,
+        stream: stream("s"),
+        watermark,
+        after,
+        limit,
+    }
+}
+
+#[test]
+fn the_watermark_is_asked_before_anything_is_sent() {
+    let (_, actions) = at(extent(0, 1, 5), 0);
+    assert_eq!(actions, [send(0, 0, 1000)]);
+}
+
+#[test]
+fn a_store_that_is_ahead_of_the_cursor_advances_it() {
+    let (core, actions) = at(extent(2, 1, 5), 5);
+    assert_eq!(actions, [Action::Advance(stream("s"), 5)]);
+    assert_eq!((core.state(), core.lag_records()), (SinkState::Idle, 0));
+}
+
+#[test]
+fn without_a_node_it_waits_and_asks_again_once_there_is_one() {
+    let (mut core, _) = at(extent(0, 1, 5), 0);
+    core.handle(ms(2), Input::Down(0));
+    assert_eq!(core.state(), SinkState::Waiting);
+    assert_eq!(core.wake_at(), None);
+    let lost = Outcome::Failed(Failure::Unknown("gone".into()));
+    let nothing = core.handle(ms(3), Input::Sent(stream("s"), extent(0, 1, 5), lost));
+    assert_eq!(nothing, []);
+    assert_eq!(core.handle(ms(4), Input::Up(0)), []);
+    let moment = core.wake_at().expect("the pause ends");
+    assert!(moment >= ms(53) && moment <= ms(103), "{moment:?}");
+    let asked = core.handle(moment, Input::Time);
+    assert_eq!(asked, [Action::Ask(0, stream("s"))]);
+}
+
+#[test]
+fn a_first_acknowledgement_is_remembered_before_the_cursor_moves() {
+    let mut core = Core::new(options(1), None, 1);
+    core.handle(ms(0), Input::Up(0));
+    let seen = extent(0, 1, 3);
+    core.handle(ms(0), Input::Streams(vec![(stream("s"), seen)]));
+    let actions = core.handle(ms(0), Input::Asked(stream("s"), seen, stored(3)));
+    assert_eq!(
+        actions,
+        [Action::Remember(STORE), Action::Advance(stream("s"), 3)]
+    );
+}
+
+#[test]
+fn another_store_halts_the_sink() {
+    let (mut core, _) = at(extent(0, 1, 5), 0);
+    let other = Outcome::Stored {
+        store: Bytes::from_static(b"store-2"),
+        watermark: 5,
+    };
+    let actions = core.handle(ms(2), Input::Sent(stream("s"), extent(0, 1, 5), other));
+    assert_eq!(actions, []);
+    assert_eq!(core.state(), SinkState::Halted);
+    assert!(core.error().unwrap().contains("store-2 instead of store-1"));
+    assert_eq!(core.handle(ms(9999), Input::Time), []);
+}
+
+#[test]
+fn a_store_that_holds_more_than_was_written_halts_the_sink() {
+    let (core, actions) = at(extent(0, 1, 5), 6);
+    assert_eq!(actions, []);
+    assert_eq!(core.state(), SinkState::Halted);
+    assert!(core.error().unwrap().contains("only 5 were ever written"));
+}
+
+#[test]
+fn a_store_that_lost_records_gets_them_again_while_they_are_here() {
+    let (core, actions) = at(extent(8, 3, 9), 2);
+    assert_eq!(actions, [send(2, 2, 1000)]);
+    assert_eq!(core.lag_records(), 7);
+    let (core, actions) = at(extent(8, 4, 9), 2);
+    assert_eq!(actions, []);
+    assert!(core.error().unwrap().contains("from 3 to 3"));
+}
+
+#[test]
+fn what_was_before_the_sink_began_counts_as_dropped() {
+    let (_, actions) = at(extent(7, 3, 9), 0);
+    assert_eq!(actions, [send(0, 7, 1000)]);
+}
+
+#[test]
+fn the_same_gap_twice_halts_the_sink_a_new_one_does_not() {
+    let seen = extent(5, 1, 9);
+    let (mut core, _) = at(seen, 5);
+    let gap = |watermark| Input::Sent(stream("s"), seen, Outcome::Gap { watermark });
+    assert_eq!(core.handle(ms(2), gap(3)), [send(3, 3, 1000)]);
+    assert_eq!(core.handle(ms(3), gap(3)), []);
+    assert_eq!(core.state(), SinkState::Halted);
+}
+
+#[test]
+fn records_wait_for_company_but_not_long() {
+    let (mut core, _) = at(extent(0, 1, 0), 0);
+    let grown = Input::Streams(vec![(stream("s"), extent(0, 1, 3))]);
+    assert_eq!(core.handle(ms(10), grown), []);
+    assert_eq!(core.wake_at(), Some(ms(60)));
+    assert_eq!(core.handle(ms(59), Input::Time), []);
+    assert_eq!(core.handle(ms(60), Input::Time), [send(0, 0, 1000)]);
+    // A full batch does not wait.
+    let (mut core, _) = at(extent(0, 1, 0), 0);
+    let grown = Input::Streams(vec![(stream("s"), extent(0, 1, 1000))]);
+    assert_eq!(core.handle(ms(10), grown), [send(0, 0, 1000)]);
+    // What a full upload left behind has waited long enough.
+    let sent = Input::Sent(stream("s"), extent(0, 1, 1000), stored(900));
+    let actions = core.handle(ms(11), sent);
+    assert_eq!(
+        actions,
+        [Action::Advance(stream("s"), 900), send(900, 900, 1000)]
+    );
+}
+
+#[test]
+fn a_refused_upload_is_halved_and_a_refused_record_halts() {
+    let seen = extent(0, 1, 5);
+    let (mut core, _) = at(seen, 0);
+    let refused = || {
+        let failure = Failure::Refused("too_large".into());
+        Input::Sent(stream("s"), seen, Outcome::Failed(failure))
+    };
+    assert_eq!(core.handle(ms(2), refused()), [send(0, 0, 2)]);
+    assert_eq!(core.handle(ms(2), refused()), [send(0, 0, 1)]);
+    assert_eq!(core.handle(ms(2), refused()), []);
+    assert_eq!(core.state(), SinkState::Halted);
+}
+
+#[test]
+fn a_sink_that_stores_nothing_is_paused_not_flooded() {
+    let seen = extent(0, 1, 5);
+    let (mut core, _) = at(seen, 0);
+    assert_eq!(
+        core.handle(ms(2), Input::Sent(stream("s"), seen, stored(0))),
+        []
+    );
+    assert_eq!(core.state(), SinkState::BackingOff);
+}
+
+#[test]
+fn an_unknown_outcome_goes_to_the_next_node_and_asks_there() {
+    let mut core = Core::new(options(3), Some(STORE), 1);
+    let seen = extent(0, 1, 5);
+    core.handle(ms(0), Input::Streams(vec![(stream("s"), seen)]));
+    core.handle(ms(0), Input::Up(0));
+    core.handle(ms(0), Input::Up(2));
+    let timeout = Outcome::Failed(Failure::Unknown("no answer in time".into()));
+    core.handle(ms(10_000), Input::Asked(stream("s"), seen, timeout));
+    assert_eq!(
+        (core.target(), core.state()),
+        (Some(2), SinkState::BackingOff)
+    );
+    let moment = core.wake_at().unwrap();
+    let asked = core.handle(moment, Input::Time);
+    assert_eq!(asked, [Action::Ask(2, stream("s"))]);
+    core.handle(moment, Input::Asked(stream("s"), seen, stored(5)));
+    assert_eq!(core.state(), SinkState::Idle);
+    assert_eq!(core.error(), None);
+}
+
+#[test]
+fn no_more_than_the_bound_is_under_way_and_each_stream_gets_its_turn() {
+    let mut core = Core::new(options(1), Some(STORE), 1);
+    let names: Vec<_> = (0..40).map(|n| stream(&format!("s{n:02}"))).collect();
+    let seen = names.iter().map(|name| (name.clone(), extent(0, 1, 5)));
+    core.handle(ms(0), Input::Streams(seen.collect()));
+    let mut under_way = core.handle(ms(0), Input::Up(0));
+    assert_eq!(under_way.len(), 16);
+    let mut asked = Vec::new();
+    while let Some(Action::Ask(_, name)) = under_way.pop() {
+        asked.push(name.clone());
+        let more = core.handle(ms(1), Input::Asked(name, extent(0, 1, 5), stored(5)));
+        under_way.extend(more.into_iter().filter(|a| matches!(a, Action::Ask(..))));
+    }
+    asked.sort();
+    assert_eq!(asked, names);
+}
+
+#[test]
+fn state_is_coalesced_and_one_upload_is_under_way_per_scope() {
+    let mut core = Core::new(options(1), Some(STORE), 1);
+    core.handle(ms(0), Input::Up(0));
+    let dirty = || Input::Scopes(vec![scope("lobby")]);
+    assert_eq!(core.handle(ms(0), dirty()), []);
+    assert_eq!(core.handle(ms(50), dirty()), []);
+    let send = [Action::SendState(0, scope("lobby"))];
+    assert_eq!(core.handle(ms(100), Input::Time), send);
+    assert_eq!(core.handle(ms(150), dirty()), []);
+    let rev = StateOutcome::Stored {
+        store: STORE,
+        rev: 7,
+    };
+    let actions = core.handle(ms(160), Input::StateSent(scope("lobby"), rev));
+    assert_eq!(actions, [Action::AdvanceState(scope("lobby"), 7)]);
+    assert_eq!(core.wake_at(), Some(ms(250)));
+    assert_eq!(core.handle(ms(250), Input::Time), send);
+}
+
+#[test]
+fn state_whose_answer_was_lost_goes_on_behind_it_and_lost_state_halts() {
+    let mut core = Core::new(options(1), Some(STORE), 1);
+    core.handle(ms(0), Input::Up(0));
+    let gap = |after, rev| Input::StateSent(scope("z"), StateOutcome::Gap { after, rev });
+    core.handle(ms(0), Input::Scopes(vec![scope("z")]));
+    core.handle(ms(100), Input::Time);
+    let actions = core.handle(ms(101), gap(3, 5));
+    assert_eq!(actions, [Action::AdvanceState(scope("z"), 5)]);
+    core.handle(ms(300), Input::Time);
+    core.handle(ms(301), gap(5, 2));
+    assert_eq!(core.state(), SinkState::Halted);
+    assert!(core.error().unwrap().contains("revision 2"));
+}
+
+#[test]
+fn a_drain_waits_for_nothing_and_is_done_once_all_is_stored() {
+    let (mut core, _) = at(extent(0, 1, 0), 0);
+    core.handle(ms(10), Input::Streams(vec![(stream("s"), extent(0, 1, 3))]));
+    core.handle(ms(10), Input::Scopes(vec![scope("z")]));
+    let mut actions = core.handle(ms(10), Input::Drain);
+    actions.sort_by_key(|action| matches!(action, Action::SendState(..)));
+    assert_eq!(
+        actions,
+        [send(0, 0, 1000), Action::SendState(0, scope("z"))]
+    );
+    assert!(!core.drained());
+    core.handle(ms(11), Input::StateSent(scope("z"), StateOutcome::Clean));
+    assert!(!core.drained());
+    // What came after the drain began is not its concern.
+    core.handle(ms(12), Input::Sent(stream("s"), extent(0, 1, 9), stored(3)));
+    assert!(core.drained());
+}

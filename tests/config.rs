@@ -1,0 +1,131 @@
+//! `sidekick check` and `sidekick run` with configurations that are right and wrong, and the examples of the docs.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/sidekick.rs"]
+mod support;
+
+use sidekick::config::{Config, Overrides};
+use std::path::Path;
+use support::binary;
+
+fn sidekick(command: &str, text: &str) -> (Option<i32>, String, String) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("sidekick.toml"), text).unwrap();
+    let output = binary()
+        .arg(command)
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        output.status.code(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+#[test]
+fn every_example_is_read() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples");
+    let overrides = Overrides {
+        cookie: Some("example".to_owned()),
+        ..Overrides::default()
+    };
+    let mut seen = 0;
+    for entry in std::fs::read_dir(examples).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            let config = Config::load(&path, &overrides).unwrap_or_else(|error| panic!("{error}"));
+            assert!(
+                config.warnings.is_empty(),
+                "{}: {:?}",
+                path.display(),
+                config.warnings
+            );
+            assert!(!config.servers.is_empty(), "{}", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 2);
+}
+
+#[test]
+fn check_prints_what_holds_without_the_cookie() {
+    let (code, out, err) = sidekick(
+        "check",
+        "[[server]]\nid = \"a\"\ncommand = [\"sh\"]\nenv = { KEY = \"hush\" }\n",
+    );
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(
+        out.contains("max_restarts = 3") && out.contains("KEY = \"***\""),
+        "{out}"
+    );
+    assert!(
+        !out.contains("test_cookie") && !out.contains("hush"),
+        "{out}"
+    );
+}
+
+#[test]
+fn wrong_configurations_end_both_commands_with_2_and_one_message() {
+    let cases = [
+        ("[server]\n", "invalid type"),
+        (
+            "[[server]]\nid = \"a\"\ncommand = [\"sh\"]\nhang_timout = \"2s\"\n",
+            "sidekick.toml:4:1: unknown key `hang_timout`; did you mean `hang_timeout`?",
+        ),
+        (
+            "[[server]]\nid = \"a\"\ncommand = [\"no-such-godot\"]\n",
+            "not in PATH; install it",
+        ),
+        ("[node]\nname = \"x\"\n", "has no host"),
+    ];
+    for (text, part) in cases {
+        for command in ["check", "run"] {
+            let (code, out, err) = sidekick(command, text);
+            assert_eq!((code, out.as_str()), (Some(2), ""), "{command}: {err}");
+            assert!(
+                err.contains(part) && err.starts_with("sidekick: ") && err.lines().count() == 1,
+                "{command}: {err}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_missing_file_and_a_wrong_word_end_with_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = binary()
+        .arg("run")
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("sidekick.toml"));
+    assert_eq!(
+        binary().arg("frobnicate").output().unwrap().status.code(),
+        Some(2)
+    );
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("sidekick.toml"), "").unwrap();
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    drop(reader);
+    let output = binary()
+        .arg("check")
+        .current_dir(dir.path())
+        .stdout(writer)
+        .output()
+        .unwrap();
+    assert_eq!(
+        (output.status.code(), output.stderr.as_slice()),
+        (Some(0), &[][..])
+    );
+}

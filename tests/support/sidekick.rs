@@ -1,0 +1,171 @@
+//! A real sidekick in its own directory, ended with the test.
+
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// Longest wait for anything a sidekick should do at once.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The binary under test.
+pub fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sidekick"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SIDEKICK_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("SIDEKICK_COOKIE", "test_cookie");
+    command
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+/// A running sidekick. Dropped, it is told to end, then killed.
+pub struct Sidekick {
+    /// Its own directory, which holds `sidekick.toml` and `var`.
+    pub dir: PathBuf,
+    child: Child,
+    log: Receiver<String>,
+    seen: Vec<String>,
+    owned: Option<tempfile::TempDir>,
+}
+
+impl Sidekick {
+    /// Starts one in a fresh directory with these sections beside `[node]`, and waits until it runs.
+    pub fn start(sections: &str) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let text = format!(
+            "[node]\nname = \"sidekick_{}@127.0.0.1\"\n[node.epmd]\nport = {}\n{sections}",
+            std::process::id(),
+            free_port()
+        );
+        std::fs::write(place.path().join("sidekick.toml"), text).unwrap();
+        let dir = place.path().to_owned();
+        let mut sidekick = Self::start_in(&dir);
+        sidekick.owned = Some(place);
+        sidekick
+    }
+
+    /// Starts one in a directory that has a `sidekick.toml`, and waits until it runs.
+    pub fn start_in(dir: &Path) -> Self {
+        let mut child = binary()
+            .args(["run", "--config", "sidekick.toml", "--log-format", "json"])
+            .current_dir(dir)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let (sender, log) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut sidekick = Self {
+            dir: dir.to_owned(),
+            child,
+            log,
+            seen: Vec::new(),
+            owned: None,
+        };
+        sidekick.wait_log("sidekick runs");
+        sidekick
+    }
+
+    /// Waits for a log line that contains a text.
+    pub fn wait_log(&mut self, part: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.log.recv_timeout(left) {
+                Ok(line) => {
+                    self.seen.push(line.clone());
+                    if line.contains(part) {
+                        return line;
+                    }
+                }
+                Err(error) => panic!(
+                    "no log line with {part:?} ({error}); seen:\n{}",
+                    self.seen.join("\n")
+                ),
+            }
+        }
+    }
+
+    /// `sidekick ctl ...` against this one.
+    pub fn ctl(&self, arguments: &[&str]) -> Output {
+        binary()
+            .arg("ctl")
+            .args(arguments)
+            .current_dir(&self.dir)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// The same, which must succeed, as JSON.
+    pub fn ctl_json(&self, arguments: &[&str]) -> serde_json::Value {
+        let output = self.ctl(&[&["--json"], arguments].concat());
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Asks until the answer fits; each question is a process of its own, so that this does not spin.
+    pub fn ctl_until(
+        &self,
+        arguments: &[&str],
+        fits: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.ctl_json(arguments);
+            if fits(&answer) {
+                return answer;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{arguments:?} still answers {answer:#}"
+            );
+        }
+    }
+
+    /// SIGKILL: no clean-up of any kind.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and its exit code.
+    pub fn terminate(&mut self) -> Option<i32> {
+        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Sidekick {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            self.terminate();
+        }
+    }
+}
