@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// The index is written once this many entries changed,
-pub(super) const INDEX_ENTRIES: usize = 8192;
+pub(super) const INDEX_ENTRIES: usize = 4096;
 /// or this long after the first change.
 const INDEX_AFTER: Duration = Duration::from_secs(5);
 /// Live records are moved in portions of this size.
