@@ -1,4 +1,4 @@
-//! Figures of the buffer on this machine: `cargo run --release --example buffer_figures -- DIR`.
+//! Figures of the buffer on this machine: `cargo bench --bench buffer_figures -- DIR`.
 //!
 //! Acknowledged records per second against raw preallocated append with one `fdatasync` per commit, in the same run; reopening
 //! a large journal; memory.
