@@ -282,6 +282,11 @@ impl World {
     }
 
     async fn check(&self) {
+        self.check_streams().await;
+        self.check_scopes().await;
+    }
+
+    async fn check_streams(&self) {
         for (name, model) in &self.streams {
             let last = model.events.len() as u64;
             let pins = self.scopes.values().filter(|scope| scope.has_point);
@@ -323,6 +328,9 @@ impl World {
             }
             assert_eq!(self.buffer.stream(name).expect("known").last, last);
         }
+    }
+
+    async fn check_scopes(&self) {
         for (name, model) in &self.scopes {
             let restored = self.buffer.restore(name).await.expect("restores");
             assert_eq!(

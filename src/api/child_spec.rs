@@ -111,7 +111,7 @@ fn read_options(options: &Term, spec: &mut ServerSpec) -> Result<(), SpecError> 
             "session" => {
                 spec.session = value
                     .as_bool()
-                    .ok_or_else(|| invalid("session must be true or false"))?
+                    .ok_or_else(|| invalid("session must be true or false"))?;
             }
             "start_timeout_ms" => spec.start_timeout = Duration::from_millis(number()?),
             "hang_timeout_ms" if value.is_atom("infinity") => spec.hang_timeout = None,

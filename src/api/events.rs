@@ -24,8 +24,13 @@ pub fn supervisor(event: &SupervisorEvent, pid: Option<Pid>) -> (&'static str, F
 }
 
 fn happened(kind: &EventKind) -> (&'static str, Fields) {
-    let text = |text: &Option<String>| text.as_deref().map_or_else(Term::nil, Term::text);
-    match kind {
+    let told = life(kind).or_else(|| trouble(kind));
+    told.unwrap_or(("other", vec![]))
+}
+
+/// What belongs to a good life.
+fn life(kind: &EventKind) -> Option<(&'static str, Fields)> {
+    let told = match kind {
         EventKind::Added => ("added", vec![]),
         EventKind::Removed => ("removed", vec![]),
         EventKind::State { from, to } => (
@@ -51,9 +56,6 @@ fn happened(kind: &EventKind) -> (&'static str, Fields) {
                 ("since_exit_us", micros(*since_exit)),
             ],
         ),
-        EventKind::StartFailed { message } => {
-            ("start_failed", vec![("detail", Term::text(message))])
-        }
         EventKind::Hello {
             start_number,
             since_exit,
@@ -80,6 +82,18 @@ fn happened(kind: &EventKind) -> (&'static str, Fields) {
         ),
         EventKind::Ready { start_number } => {
             ("ready", vec![("start_number", Term::int(*start_number))])
+        }
+        _ => return None,
+    };
+    Some(told)
+}
+
+/// What went wrong.
+fn trouble(kind: &EventKind) -> Option<(&'static str, Fields)> {
+    let text = |text: &Option<String>| text.as_deref().map_or_else(Term::nil, Term::text);
+    let told = match kind {
+        EventKind::StartFailed { message } => {
+            ("start_failed", vec![("detail", Term::text(message))])
         }
         EventKind::Hang {
             start_number,
@@ -135,7 +149,9 @@ fn happened(kind: &EventKind) -> (&'static str, Fields) {
                 ("seconds", Term::int(*seconds)),
             ],
         ),
-    }
+        _ => return None,
+    };
+    Some(told)
 }
 
 /// Fields of a log line.

@@ -16,6 +16,7 @@ mod pids;
 mod process;
 mod reply;
 mod request;
+mod servers;
 mod service;
 mod subscriptions;
 mod supervisor_process;

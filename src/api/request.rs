@@ -160,7 +160,7 @@ struct Arguments {
 
 impl Arguments {
     fn term(&mut self) -> Term {
-        self.values.next().unwrap_or_else(|| Term::nil())
+        self.values.next().unwrap_or_else(Term::nil)
     }
 
     fn bytes(&mut self, what: &'static str) -> Result<Bytes, ApiError> {

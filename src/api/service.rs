@@ -1,9 +1,7 @@
 //! Requests to replies.
 
-use crate::api::{ApiError, Parts, Request, data, reply};
+use crate::api::{ApiError, Parts, Request, data, reply, servers};
 use crate::etf::{Atom, Term};
-use crate::supervisor::SupervisorError;
-use crate::types::ServerId;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,62 +26,6 @@ async fn handle(parts: &Arc<Parts>, caller: &Atom, request: Request) -> Result<T
                     .map(|s| reply::status(s, parts.pids.get(&s.id).as_ref()))
                     .collect::<Vec<_>>(),
             ))
-        }
-        Request::Server(id) => {
-            let status = parts
-                .supervisor
-                .server(&id)
-                .ok_or_else(|| ApiError::no_server(&id))?;
-            Ok(reply::status(&status, parts.pids.get(&id).as_ref()))
-        }
-        Request::StartServer(id) => {
-            settle(parts, &id, parts.supervisor.start_server(&id).await).await
-        }
-        Request::StopServer(id) => {
-            settle(parts, &id, parts.supervisor.stop_server(&id).await).await
-        }
-        Request::RestartServer(id) => {
-            settle(parts, &id, parts.supervisor.restart_server(&id).await).await
-        }
-        Request::DrainServer(id) => {
-            settle(parts, &id, parts.supervisor.drain_server(&id).await).await
-        }
-        Request::KillServer(id) => {
-            settle(parts, &id, parts.supervisor.kill_server(&id).await).await
-        }
-        Request::Logs { id, limit, after } => {
-            let lines = parts
-                .supervisor
-                .logs(&id, limit, after)
-                .map_err(supervisor_error)?;
-            Ok(Term::list(
-                lines.iter().map(reply::log_line).collect::<Vec<_>>(),
-            ))
-        }
-        Request::Crashes(id) => {
-            let crashes = parts
-                .supervisor
-                .crashes(&id)
-                .await
-                .map_err(supervisor_error)?;
-            Ok(Term::list(
-                crashes.iter().map(reply::crash_summary).collect::<Vec<_>>(),
-            ))
-        }
-        Request::Crash(id, number) => {
-            parts
-                .supervisor
-                .server(&id)
-                .ok_or_else(|| ApiError::no_server(&id))?;
-            let bundle = parts.supervisor.crash(&id, number).await;
-            bundle
-                .as_ref()
-                .map(crate::api::json::bundle)
-                .ok_or_else(|| ApiError::NotFound {
-                    what: "crash",
-                    name: number.to_string(),
-                    detail: format!("ask for crashes of {id} to see which there are"),
-                })
         }
         Request::Sinks => Ok(data::sinks(parts)),
         Request::DrainSinks { timeout_ms } => {
@@ -116,7 +58,10 @@ async fn handle(parts: &Arc<Parts>, caller: &Atom, request: Request) -> Result<T
                 ))
             }
         }
-        data_request => data::handle(parts, data_request).await,
+        request => match servers::handle(parts, request).await {
+            Ok(reply) => reply,
+            Err(request) => data::handle(parts, request).await,
+        },
     }
 }
 
@@ -150,33 +95,4 @@ fn info(parts: &Parts) -> Term {
         ("buffer", reply::buffer(&parts.buffer.info())),
         ("sinks", data::sinks(parts)),
     ])
-}
-
-/// After a supervisor's work the pid follows before the caller hears of it.
-async fn settle(
-    parts: &Parts,
-    id: &ServerId,
-    done: Result<(), SupervisorError>,
-) -> Result<Term, ApiError> {
-    done.map_err(supervisor_error)?;
-    if let Some(status) = parts.supervisor.server(id) {
-        parts.pids.settled(&status).await;
-    }
-    Ok(Term::atom("ok"))
-}
-
-/// The supervisor's refusals by code.
-pub fn supervisor_error(error: SupervisorError) -> ApiError {
-    let text = error.to_string();
-    match error {
-        SupervisorError::NotFound(id) => ApiError::no_server(&id),
-        SupervisorError::AlreadyStarted(_) => ApiError::refused("already_started", vec![], text),
-        SupervisorError::NotRunning(_) => ApiError::refused("not_running", vec![], text),
-        SupervisorError::AlreadyPresent(_) => ApiError::refused("already_present", vec![], text),
-        SupervisorError::Running(_) => ApiError::refused("running", vec![], text),
-        SupervisorError::StartFailed { .. } => ApiError::refused("start_failed", vec![], text),
-        SupervisorError::NoSession(_) => ApiError::refused("not_connected", vec![], text),
-        SupervisorError::Overtaken(_) => ApiError::refused("overtaken", vec![], text),
-        SupervisorError::ShuttingDown => ApiError::refused("shutting_down", vec![], text),
-    }
 }

@@ -186,11 +186,10 @@ async fn run(mut subscriber: Subscriber, mut sources: Sources) {
                     let topic = events::server_topic("logs", &id);
                     subscriber.tell(topic, "line", line.at_ms, events::log_fields(&id, &line));
                 }
-                Ok(_) => {}
                 Err(RecvError::Lagged(missed)) if sources.topics.iter().any(|t| matches!(t, Topic::Logs(_))) => {
                     subscriber.lagged(missed);
                 }
-                Err(RecvError::Lagged(_)) => {}
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
             },
             peer = sources.peers.recv() => match peer {

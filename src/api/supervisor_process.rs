@@ -1,6 +1,6 @@
 //! The registered process `sidekick_sup`: the protocol of OTP's `supervisor`, answered exactly as OTP does.
 //!
-//! Source: the `supervisor` module's documentation (stdlib), "child_spec()", `start_child/2`, `restart_child/2`,
+//! Source: the `supervisor` module's documentation (stdlib), `child_spec()`, `start_child/2`, `restart_child/2`,
 //! `terminate_child/2`, `delete_child/2`, `which_children/1`, `count_children/1`, `get_childspec/2`.
 
 use crate::api::Parts;

@@ -1,6 +1,6 @@
 //! The control listener of `sidekick ctl` and the files by which it is found.
 
-use super::AppError;
+use super::{AppError, secret};
 use crate::node::{ControlListener, Cookie, Functions, NodeName};
 use crate::shutdown::Shutdown;
 use serde_json::json;
@@ -28,8 +28,7 @@ impl Control {
         functions: Arc<dyn Functions>,
         shutdown: Shutdown,
     ) -> Result<Self, AppError> {
-        let secret: [u8; 24] = rand::random();
-        let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let secret = secret::fresh();
         // erl_rpc connects to the host part of the name, and listening is on loopback.
         let name = format!("{}_ctl@127.0.0.1", node.name());
         let name: NodeName = name

@@ -12,6 +12,7 @@ mod convert;
 mod error;
 mod ports;
 mod run_dir;
+mod secret;
 mod signals;
 
 pub use error::AppError;

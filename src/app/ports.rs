@@ -1,5 +1,6 @@
 //! The ports between rooms that do not know each other, over the buffer.
 
+use super::secret;
 use crate::buffer::Buffer;
 use crate::ports::{Activation, Activations, BoxFuture, BundleFacts, PortError};
 use crate::types::{ServerId, Token};
@@ -14,13 +15,7 @@ impl Activations for BufferActivations {
         server: &'a ServerId,
     ) -> BoxFuture<'a, Result<Activation, PortError>> {
         Box::pin(async move {
-            let secret: [u8; 32] = rand::random();
-            let token = Token::new(
-                secret
-                    .iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect::<String>(),
-            );
+            let token = Token::new(secret::fresh());
             let epoch = self.0.activate(&server.scope(), token.clone()).await;
             let epoch = epoch
                 .map_err(|error| PortError(format!("{server} cannot be activated: {error}")))?;

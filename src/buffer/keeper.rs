@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// The index is written once this many entries changed,
-pub(super) const INDEX_ENTRIES: usize = 8192;
+pub(super) const INDEX_ENTRIES: usize = 4096;
 /// or this long after the first change.
 const INDEX_AFTER: Duration = Duration::from_secs(5);
 /// Live records are moved in portions of this size.
@@ -272,21 +272,21 @@ impl Keeper {
             .map(|(id, _)| *id)
     }
 
+    /// Where a segment ends, if anything in it is still live.
+    fn live_end(&self, id: u64) -> Option<u64> {
+        let tables = self.shared.tables();
+        let segment = tables.segments.get(&id)?;
+        let live = segment.state_cost != 0
+            || segment.deleted != 0
+            || segment.tails
+            || tables.live_events(segment) != 0;
+        live.then_some(segment.end)
+    }
+
     /// Moves everything out of a segment that is still live.
     fn clean(&self, id: u64) -> Chore<()> {
-        let end = {
-            let tables = self.shared.tables();
-            let Some(segment) = tables.segments.get(&id) else {
-                return Ok(());
-            };
-            if segment.state_cost == 0
-                && segment.deleted == 0
-                && !segment.tails
-                && tables.live_events(segment) == 0
-            {
-                return Ok(());
-            }
-            segment.end
+        let Some(end) = self.live_end(id) else {
+            return Ok(());
         };
         let fail = |reason: String| {
             self.shared.fail(&reason);

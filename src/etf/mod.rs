@@ -4,7 +4,7 @@
 //! checked against the bytes that remain and against a budget of terms, big integers are bounded, compressed
 //! terms and distribution headers (tags 80, 68, 69, 70, 82) are refused. Binaries are slices of the input, not copies.
 //!
-//! Architecture Invariant: whatever [`decode`] accepts, OTP's own decoder accepts too. So bytes that a peer
+//! Architecture Invariant: whatever [`decode()`] accepts, OTP's own decoder accepts too. So bytes that a peer
 //! sent and that passed the decoder may be journalled as they are and sent to another BEAM later.
 //!
 //! The encoder writes the forms that OTP 26 and later write themselves: UTF-8 atoms, `NEW_PID_EXT`,

@@ -48,7 +48,7 @@ pub struct Prepare {
 pub struct Start {
     /// The program, found.
     pub program: PathBuf,
-    /// The whole argument vector, argv[0] included.
+    /// The whole argument vector, the program's own name first.
     pub args: Vec<String>,
     /// The whole environment.
     pub env: Vec<(String, String)>,

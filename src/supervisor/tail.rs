@@ -1,6 +1,6 @@
 //! Reading the servers' log files: one thread for all of them, woken by inotify.
 //!
-//! The thread sleeps until a file grows, then reads, then lets [`PAUSE`] pass before it looks again: a game that prints on
+//! The thread sleeps until a file grows, then reads, then lets a short pause pass before it looks again: a game that prints on
 //! every tick costs ten reads a second. A flood is not read in full: what lies more than [`BACKLOG_MAX`] behind is skipped
 //! and a line says how much; neither the game nor the disk is slowed by it (`guard::logs` bounds the file).
 

@@ -61,6 +61,9 @@ impl ServerId {
     }
 
     /// The state scope of this server: its id.
+    ///
+    /// # Panics
+    /// Never: an id is as long as a scope may be.
     pub fn scope(&self) -> Scope {
         Scope::try_from(self.as_str()).expect("a server id is 1 to 64 bytes long")
     }

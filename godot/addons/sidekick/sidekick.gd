@@ -76,7 +76,7 @@ var _tail: Array = []
 var _is_restored := false
 var _announced := false
 var _playing_sent := false
-var _broken_told := false
+var _late := Late.new()
 var _retry_at_ms := 0
 var _backoff_ms := BACKOFF_MS_MIN
 var _deadline_ms := 0
@@ -93,10 +93,9 @@ func _enter_tree() -> void:
 	process_mode = Node.PROCESS_MODE_ALWAYS
 	process_priority = -1000000
 	process_physics_priority = -1000000
-	var late := Late.new()
-	late.work = _end_of_tick
-	late.process_physics_priority = 1000000
-	add_child(late)
+	_late.work = _end_of_tick
+	_late.process_physics_priority = 1000000
+	add_child(_late)
 	_socket_path = OS.get_environment("SIDEKICK_SOCKET")
 	_address = OS.get_environment("SIDEKICK_ADDR")
 	_server = OS.get_environment("SIDEKICK_SERVER")
@@ -283,7 +282,7 @@ func _end_of_tick() -> void:
 	if _phase == Phase.INERT or not _is_restored:
 		return
 	if not _playing_sent:
-		if _main_scene_is_broken():
+		if _late.main_scene_is_broken():
 			return
 		_playing_sent = _send({"type": "playing", "tick": tick})
 	_outbox.seal(tick)
@@ -291,18 +290,6 @@ func _end_of_tick() -> void:
 		_beat(0)
 	_service()
 	_judge_full()
-
-
-# A main scene whose script does not parse leaves an engine that ticks and does nothing. That is no play: sidekick is told
-# nothing more, so that it counts the start as failed.
-func _main_scene_is_broken() -> bool:
-	var scene := get_tree().current_scene
-	var script: Variant = scene.get_script() if scene != null else null
-	var broken: bool = script is Script and not script.can_instantiate()
-	if broken and not _broken_told:
-		_broken_told = true
-		push_error("Sidekick: the script of the main scene cannot run; this start has failed")
-	return broken
 
 
 func _service() -> void:

@@ -109,7 +109,11 @@ fn an_entry_behind_the_sums_back_is_seen() {
         .write(&Layer::from([([101].into(), Some([2].into()))]), &mark())
         .expect("write");
     drop(store);
-    let db = sled::open(&path).expect("open");
+    let db = sled::Config::new()
+        .path(&path)
+        .segment_size(super::store::SLED_SEGMENT_BYTES)
+        .open()
+        .expect("open");
     db.insert([101], &[3]).expect("insert");
     drop(db);
     assert!(SledStore::open(&path).is_err());

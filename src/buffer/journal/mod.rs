@@ -1,4 +1,4 @@
-//! The journal: the truth. See `docs/FORMAT.md` for its format and `docs/adr/0002-journal.md` for why it is ours.
+//! The journal: the truth. See `docs/FORMAT.md` for its format and `docs/adr/0001-journal-is-the-truth.md` for why it is ours.
 //!
 //! From small to large: [`codec`] fields, [`record`] and [`facts`] bodies, [`frame`] checksums, [`segment`] files;
 //! [`writer`] appends; [`scan`] and [`walk`] read; [`recovery`] and [`replay`] open.

@@ -4,7 +4,7 @@
 //! `Signal` mean nothing outside the process that made them, so they are refused with the path to the culprit.
 //!
 //! Composite floats (vectors, transforms, …) are held as `f64` whatever the build: a single-precision value is exact in
-//! `f64`, and [`encode`] writes the short form again wherever that loses nothing.
+//! `f64`, and [`encode()`] writes the short form again wherever that loses nothing.
 
 mod decode;
 mod encode;
