@@ -201,9 +201,14 @@ async fn a_full_buffer_blocks_until_there_is_space() {
         }
     });
     let mut full_seen = 0;
-    while !writer.is_finished() {
+    let done = |buffer: &Buffer| {
+        buffer
+            .stream(&stream("log"))
+            .is_some_and(|log| log.last == 300)
+    };
+    while !done(&buffer) {
         until(&buffer, "fills or ends", |buffer| {
-            buffer.info().full || writer.is_finished()
+            buffer.info().full || done(buffer)
         })
         .await;
         full_seen += u32::from(buffer.info().full);

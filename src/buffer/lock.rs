@@ -10,7 +10,14 @@ use std::path::Path;
 
 /// Held for as long as the value lives; the kernel releases it when the process dies, however it dies.
 #[derive(Debug)]
-pub(super) struct DirLock(#[expect(dead_code, reason = "closing the file releases the lock")] File);
+pub(super) struct DirLock(File);
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that was just forked holds the same lock until it executes its program.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
 
 impl DirLock {
     /// Makes the directory where it is missing and takes its lock.
