@@ -244,7 +244,7 @@ fn reopened(dir: &Path) {
         }
         println!(
             "; all read in {:?}, resident {} KiB",
-            began.elapsed() - took,
+            began.elapsed().saturating_sub(took),
             resident_kib()
         );
         buffer.close().await;
