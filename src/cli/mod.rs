@@ -148,7 +148,7 @@ pub fn main() -> ExitCode {
     // A guard is started between the end of one game process and the next: it does not wait for the parser.
     let mut words = std::env::args_os().skip(1);
     if words.next().is_some_and(|word| word == "guard") {
-        return guard::main(words.collect());
+        return guard::main(words);
     }
     let result = match Cli::parse().command {
         Command::Run(args) => run(args),
