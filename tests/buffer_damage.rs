@@ -151,35 +151,13 @@ async fn a_flipped_bit_is_refused_with_file_and_offset() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_unfinished_write_is_cut_and_does_not_come_back() {
-    let dir = tempfile::tempdir().expect("temporary directory");
-    let options = options(dir.path());
-    let buffer = open(&options).await;
-    buffer
-        .append(&stream("log"), vec![payload("kept")], None)
-        .await
-        .expect("appends");
-    let whole = {
-        let report = inspect::verify(&options.dir).expect("reads");
-        assert!(report.in_use);
-        report.segments[0].used_bytes
-    };
-    // Many at once share a commit, at least in part.
-    let log = stream("log");
-    let many = (0..200).map(|n| buffer.append(&log, vec![payload(&format!("{n:>100}"))], None));
-    futures::future::join_all(many)
-        .await
-        .into_iter()
-        .for_each(|appended| assert!(appended.is_ok(), "{appended:?}"));
-    buffer.close().await;
-    without_index(&options);
-    let file = segments(&options).pop().expect("has one");
-    // As if the write from the second commit on had been torn: its beginning is lost, its rest reached the disk. All frames of
-    // later commits are taken away too, for those prove that it was acknowledged.
-    let end = used_bytes(&options, &file);
+/// As if the write from a commit of several frames on had been torn: its beginning is lost, its rest reached the disk. All frames
+/// of later commits are taken away too, for those prove that it was acknowledged. Tells how many frames stand before it, from
+/// `first` on.
+fn tear_a_shared_commit(options: &Options, file: &Path, first: u64) -> usize {
+    let end = used_bytes(options, file);
     let mut kept = 0;
-    let bytes = fs::read(&file).expect("reads");
+    let bytes = fs::read(file).expect("reads");
     let commit_of = |offset: u64| {
         u64::from_le_bytes(
             bytes[offset as usize + 8..offset as usize + 16]
@@ -195,7 +173,7 @@ async fn an_unfinished_write_is_cut_and_does_not_come_back() {
         );
         (u64::from(length) + 24).next_multiple_of(8)
     };
-    let mut offsets = vec![whole];
+    let mut offsets = vec![first];
     while let Some(next) = offsets
         .last()
         .map(|last| last + framed(*last))
@@ -220,9 +198,37 @@ async fn an_unfinished_write_is_cut_and_does_not_come_back() {
     let torn = torn.expect("some appends shared a commit");
     for (n, offset) in offsets.iter().enumerate() {
         if commit_of(*offset) > torn || n == kept + 1 {
-            overwrite(&file, *offset, &vec![0xaa; framed(*offset) as usize]);
+            overwrite(file, *offset, &vec![0xaa; framed(*offset) as usize]);
         }
     }
+    kept
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unfinished_write_is_cut_and_does_not_come_back() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let options = options(dir.path());
+    let buffer = open(&options).await;
+    buffer
+        .append(&stream("log"), vec![payload("kept")], None)
+        .await
+        .expect("appends");
+    let whole = {
+        let report = inspect::verify(&options.dir).expect("reads");
+        assert!(report.in_use);
+        report.segments[0].used_bytes
+    };
+    // Many at once share a commit, at least in part.
+    let log = stream("log");
+    let many = (0..200).map(|n| buffer.append(&log, vec![payload(&format!("{n:>100}"))], None));
+    futures::future::join_all(many)
+        .await
+        .into_iter()
+        .for_each(|appended| assert!(appended.is_ok(), "{appended:?}"));
+    buffer.close().await;
+    without_index(&options);
+    let file = segments(&options).pop().expect("has one");
+    let kept = tear_a_shared_commit(&options, &file, whole);
     let buffer = open(&options).await;
     assert!(buffer.info().opened.cut_bytes > 0);
     let last = buffer.stream(&log).expect("known").last;
