@@ -17,6 +17,8 @@ var stream := "demo/match"
 var world_hash := ""
 var misdeed := ""
 var draining := false
+## Small records per tick on top, for benchmarks.
+var flood := 0
 
 
 func _ready() -> void:
@@ -58,6 +60,8 @@ func _record(events: Array) -> void:
 	var batch := Sidekick.current_batch()
 	for event in events:
 		Sidekick.record(stream, event)
+	for number in flood:
+		Sidekick.record("flood", {"tick": _tick(), "n": number})
 	if _tick() % STATE_TICKS == 0 or _tick() == 1:
 		Sidekick.set_state("world", world.data)
 	if Sidekick.is_active():
@@ -125,6 +129,9 @@ func _on_call(request: Variant) -> Variant:
 		"ask":
 			if words.size() == 4:
 				return await Sidekick.call_to(str(words[1]), str(words[2]), words[3])
+		"flood":
+			flood = int(words[1]) if words.size() > 1 else 0
+			return Sidekick.atom("ok")
 		"crash", "hang", "busy", "exit":
 			misdeed = str(words[0])
 			return Sidekick.atom("ok")
