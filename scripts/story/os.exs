@@ -20,7 +20,10 @@ defmodule Story.Os do
   end
 
   @doc "Sends a signal; the caller knows the pid to be its own."
-  def signal(pid, name), do: System.cmd("/bin/kill", ["-#{name}", to_string(pid)], stderr_to_stdout: true)
+  def signal(pid, name) do
+    # The shell's own kill: not every machine has the program.
+    System.cmd("/bin/sh", ["-c", "kill -\"$1\" \"$2\"", "sh", name, to_string(pid)], stderr_to_stdout: true)
+  end
 
   def alive?(pid), do: state(pid) not in [nil, "Z"]
 

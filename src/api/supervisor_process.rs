@@ -9,9 +9,13 @@ use crate::config::AllowStart;
 use crate::etf::{Atom, Term};
 use crate::node::gen_call::{self, Incoming};
 use crate::node::{Process, Signal};
-use crate::supervisor::{ServerSpec, State, SupervisorError};
+use crate::supervisor::{ServerSpec, State, Status, SupervisorError};
 use crate::types::ServerId;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a process may take to exist, which has nothing to do with when it plays.
+const START: Duration = Duration::from_secs(10);
 
 /// Answers until the process ends.
 pub async fn serve(parts: Arc<Parts>, mut process: Process) {
@@ -185,17 +189,24 @@ async fn delete_child(parts: &Arc<Parts>, argument: &Term) -> Term {
     }
 }
 
-/// `{ok, Pid}` once the pid is there.
+/// `{ok, Pid}` once the process is there, or why it is not.
 async fn started(parts: &Parts, id: &ServerId) -> Term {
-    if let Some(status) = parts.supervisor.server(id) {
-        parts.pids.settled(&status).await;
+    let Some(mut status) = parts.supervisor.watch(id) else {
+        return refused("not_found");
+    };
+    let decided = |status: &Status| status.os_pid.is_some() || status.state != State::Starting;
+    let seen = tokio::time::timeout(START, status.wait_for(decided)).await;
+    let seen = seen.ok().and_then(Result::ok).map(|status| status.clone());
+    if let Some(status) = &seen {
+        parts.pids.settled(status).await;
     }
-    Term::ok(
-        parts
-            .pids
-            .get(id)
-            .map_or_else(|| Term::atom("undefined"), Term::Pid),
-    )
+    match (parts.pids.get(id), seen.and_then(|status| status.problem)) {
+        (Some(pid), _) => Term::ok(Term::Pid(pid)),
+        (None, problem) => error_term(Term::tuple(vec![
+            Term::atom("start_failed"),
+            problem.as_deref().map_or_else(Term::nil, Term::text),
+        ])),
+    }
 }
 
 fn known(parts: &Parts, argument: &Term) -> Option<ServerId> {

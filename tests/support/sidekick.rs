@@ -36,6 +36,10 @@ pub fn free_port() -> u16 {
 pub struct Sidekick {
     /// Its own directory, which holds `sidekick.toml` and `var`.
     pub dir: PathBuf,
+    /// Its node name (empty where the test wrote the configuration).
+    pub name: String,
+    /// The port mapper it serves (0 likewise).
+    pub epmd_port: u16,
     child: Child,
     log: Receiver<String>,
     seen: Vec<String>,
@@ -45,16 +49,22 @@ pub struct Sidekick {
 impl Sidekick {
     /// Starts one in a fresh directory with these sections beside `[node]`, and waits until it runs.
     pub fn start(sections: &str) -> Self {
+        Self::start_with("", sections)
+    }
+
+    /// The same with these keys in `[node]`.
+    pub fn start_with(node: &str, sections: &str) -> Self {
         let place = tempfile::tempdir().unwrap();
-        let text = format!(
-            "[node]\nname = \"sidekick_{}@127.0.0.1\"\n[node.epmd]\nport = {}\n{sections}",
-            std::process::id(),
-            free_port()
+        let (name, port) = (
+            format!("sidekick_{}@127.0.0.1", std::process::id()),
+            free_port(),
         );
+        let text =
+            format!("[node]\nname = {name:?}\n{node}\n[node.epmd]\nport = {port}\n{sections}");
         std::fs::write(place.path().join("sidekick.toml"), text).unwrap();
         let dir = place.path().to_owned();
         let mut sidekick = Self::start_in(&dir);
-        sidekick.owned = Some(place);
+        (sidekick.owned, sidekick.name, sidekick.epmd_port) = (Some(place), name, port);
         sidekick
     }
 
@@ -78,6 +88,8 @@ impl Sidekick {
         });
         let mut sidekick = Self {
             dir: dir.to_owned(),
+            name: String::new(),
+            epmd_port: 0,
             child,
             log,
             seen: Vec::new(),

@@ -86,10 +86,12 @@ impl Actor {
     async fn start_at_next(&mut self, input: Input, reply: Reply, wait: bool) {
         if wait {
             self.wishes.push((Wish::Up(self.attempts + 1), reply));
+            self.apply(input).await;
         } else {
+            // Answered once the status tells of the start.
+            self.apply(input).await;
             let _ = reply.send(Ok(()));
         }
-        self.apply(input).await;
     }
 
     /// Nobody who waits for it to play will see that.

@@ -19,7 +19,7 @@ defmodule Sidekick.Test.Beam do
     {:ok, _} = :peer.call(pid, :application, :ensure_all_started, [:logger])
     :peer.call(pid, Logger, :configure, [[level: :error]])
     os_pid = pid |> :peer.call(:os, :getpid, []) |> to_string()
-    ExUnit.Callbacks.on_exit(fn -> System.cmd("kill", ["-9", os_pid], stderr_to_stdout: true) end)
+    ExUnit.Callbacks.on_exit(fn -> System.cmd("sh", ["-c", "kill -9 #{os_pid}"], stderr_to_stdout: true) end)
     %{pid: pid, node: node, os_pid: os_pid}
   end
 
@@ -39,7 +39,7 @@ defmodule Sidekick.Test.Beam do
   @doc "SIGKILL; done once the process is gone."
   def kill!(beam) do
     ref = Process.monitor(beam.pid)
-    {_, 0} = System.cmd("kill", ["-9", beam.os_pid])
+    {_, 0} = System.cmd("sh", ["-c", "kill -9 #{beam.os_pid}"])
 
     receive do
       {:DOWN, ^ref, _, _, _} -> :ok

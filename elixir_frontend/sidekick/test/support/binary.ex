@@ -39,7 +39,7 @@ defmodule Sidekick.Test.Binary do
     end
   end
 
-  defp kill(os_pid), do: System.cmd("kill", ["-9", Integer.to_string(os_pid)], stderr_to_stdout: true)
+  defp kill(os_pid), do: System.cmd("sh", ["-c", "kill -9 #{os_pid}"], stderr_to_stdout: true)
 
   defp await_answer(%{port: port} = sidekick, deadline, said) do
     receive do
