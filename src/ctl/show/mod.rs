@@ -104,8 +104,8 @@ pub(super) fn crashes(server: &str, answer: &Value) -> String {
         ("NUMBER", |row| plain(&row["number"])),
         ("AT", |row| time(&row["at_ms"])),
         ("REASON", |row| plain(&row["reason"])),
-        ("DETAIL", |row| {
-            plain(row.get("detail").unwrap_or(&Value::Null))
+        ("SCRIPT LINE", |row| {
+            plain(row.get("script_line").unwrap_or(&Value::Null))
         }),
     ];
     let text = listing("no crashes are recorded", &columns, answer);

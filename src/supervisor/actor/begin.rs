@@ -238,6 +238,8 @@ impl Actor {
     }
 
     async fn on_playing(&mut self, tick: u64) {
+        // What it took to load is known only now.
+        self.sample();
         let Some(run) = self.run.as_mut().filter(|run| !run.played) else {
             return;
         };
