@@ -23,8 +23,10 @@ fn crash_options(dir: &Path) -> Options {
 
 fn say(line: std::fmt::Arguments<'_>) {
     let mut out = std::io::stdout().lock();
-    // The reader may have gone with the kill.
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+        // Nobody listens any more: the test itself was ended.
+        std::process::exit(1);
+    }
 }
 
 /// Not a test of its own: the process that gets killed.
