@@ -3,6 +3,7 @@
 
 use sidekick::buffer::{Buffer, Options, SessionBatch, SinkRule, Start};
 use sidekick::types::{Epoch, Key, Payload, Scope, SinkName, StreamName, Token};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 pub fn stream(name: &str) -> StreamName {
@@ -158,4 +159,31 @@ fn hex(bytes: &[u8]) -> String {
         .flat_map(|byte| [byte >> 4, byte & 15])
         .filter_map(|digit| char::from_digit(digit.into(), 16))
         .collect()
+}
+
+/// What no sink has yet. Events behind the cursor are trimmed when the keeper comes to it: whether the journal already says so
+/// at the moment of closing is nobody's promise, and the next opening trims them from the cursor alone.
+pub fn beyond_cursors(facts: &[String]) -> Vec<String> {
+    let words = |fact: &str| fact.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let cursors: BTreeMap<String, u64> = facts
+        .iter()
+        .map(|fact| words(fact))
+        .filter(|words| words[0] == "cursor")
+        .map(|words| (words[2].clone(), words[3].parse().expect("a number")))
+        .collect();
+    let mut kept = Vec::new();
+    for fact in facts {
+        let words = words(fact);
+        match words[0].as_str() {
+            "event" => {
+                let seq: u64 = words[2].parse().expect("a number");
+                if cursors.get(&words[1]).is_none_or(|cursor| seq > *cursor) {
+                    kept.push(fact.clone());
+                }
+            }
+            "stream" => kept.push(format!("stream {} {}", words[1], words[3])),
+            _ => kept.push(fact.clone()),
+        }
+    }
+    kept
 }
