@@ -333,8 +333,9 @@ async fn a_store_from_an_older_backup_gets_again_what_is_here_and_halts_on_what_
     frontend.kill().await;
     let _frontend = Frontend::start(&there, epmd.port, backup.path()).await;
     side.append("thin", 2_101, 1).await;
-    eventually("the sink halts", async || {
-        side.status().state == SinkState::Halted
+    eventually("the sink halts and says why", async || {
+        let status = side.status();
+        status.state == SinkState::Halted && status.error.is_some()
     })
     .await;
     let error = side.status().error.unwrap();
