@@ -343,7 +343,10 @@ impl Core {
     fn succeeded(&mut self) {
         self.backoff.reset();
         self.paused_until = Moment::ZERO;
-        self.error = None;
+        // A halted sink goes on saying why, whatever else was under way succeeds.
+        if self.halt.is_none() {
+            self.error = None;
+        }
     }
 
     fn failed(&mut self, now: Moment, failure: Failure, what: &str) {
@@ -374,7 +377,9 @@ impl Core {
 
     /// Stops for good; the first reason stays.
     pub(super) fn halt_with(&mut self, halt: Halt) {
-        self.error = Some(halt.to_string());
-        self.halt.get_or_insert(halt);
+        if self.halt.is_none() {
+            self.error = Some(halt.to_string());
+            self.halt = Some(halt);
+        }
     }
 }
