@@ -22,7 +22,7 @@ defmodule Story.Chapters do
     sidekick = Stage.start_sidekick(stage)
     {:ok, info} = Peer.ask(:info)
     Say.line("sidekick #{info.version} runs as hidden node #{info.name} (pid #{sidekick}), origin #{info.origin}")
-    lobby = await_running()
+    lobby = Peer.await_running()
 
     Say.line(
       "it started Godot (pid #{lobby.os_pid}, engine #{lobby.session.engine}) as server #{@lobby}, #{inspect(lobby.pid)}"
@@ -192,13 +192,6 @@ defmodule Story.Chapters do
     %{number: number} = List.last(crashes)
     {:ok, bundle} = Peer.ask({:crash, @lobby, number})
     bundle
-  end
-
-  defp await_running do
-    Wait.until("the game to play", 30_000, fn ->
-      status = Peer.lobby()
-      status && status.state == :running && status.session && status
-    end)
   end
 
   defp await_acks(stage, count) do

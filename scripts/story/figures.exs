@@ -7,7 +7,7 @@ defmodule Story.Figures do
     frontend = Stage.start_frontend(stage)
     sidekick = Stage.start_sidekick(stage)
     Say.line("frontend #{frontend}, sidekick #{sidekick}; #{rounds} interleaved rounds")
-    await_running()
+    Peer.await_running()
     pairs = for round <- 1..rounds, do: round(stage, round)
     usage = for _ <- 1..3, do: usage(sidekick)
     floods = for _ <- 1..5, do: flood()
@@ -30,7 +30,7 @@ defmodule Story.Figures do
   # A bare start and a crash, one after the other, both timed by the line that the game writes right before its first tick.
   defp round(stage, round) do
     bare_us = bare(stage, round)
-    lobby = await_running()
+    lobby = Peer.await_running()
     Peer.flush()
     at_us = Peer.now_us()
     Os.signal(lobby.os_pid, "KILL")
@@ -112,13 +112,6 @@ defmodule Story.Figures do
       {:ok, stream} -> stream.last
       {:error, _} -> 0
     end
-  end
-
-  defp await_running do
-    Wait.until("the game to play", 30_000, fn ->
-      status = Peer.lobby()
-      status && status.state == :running && status.session && status
-    end)
   end
 
   defp print(name, values, show) do

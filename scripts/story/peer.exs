@@ -36,6 +36,14 @@ defmodule Story.Peer do
     end
   end
 
+  @doc "Waits until the game plays; its status."
+  def await_running do
+    Story.Wait.until("the game to play", 30_000, fn ->
+      status = lobby()
+      status && status.state == :running && status.session && status
+    end)
+  end
+
   @doc "Subscribes this process to everything that happens to the server."
   def subscribe do
     {:ok, _ref} = ask({:subscribe, self(), [{:server, "lobby"}, :crashes]})
