@@ -34,6 +34,7 @@ impl Accepted {
         let caller = Caller {
             node: peer.clone(),
             pid: Some(request.from.clone()),
+            group_leader: Some(request.group_leader.clone()),
         };
         let Term::List(args) = payload else {
             return Err("badarg");

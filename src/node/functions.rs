@@ -14,6 +14,8 @@ pub struct Caller {
     pub node: Atom,
     /// The calling process, where known.
     pub pid: Option<Pid>,
+    /// Its group leader, by which it does input and output.
+    pub group_leader: Option<Pid>,
 }
 
 /// How a function call ended.

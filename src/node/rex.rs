@@ -17,6 +17,10 @@ pub(super) fn handle(node: &Node, connection: &Arc<Connection>, payload: Term) {
     let caller = Caller {
         node: connection.peer.atom().clone(),
         pid: from.as_ref().map(|from| from.pid.clone()),
+        group_leader: match request.as_tuple() {
+            Some([.., Term::Pid(leader)]) => Some(leader.clone()),
+            _ => None,
+        },
     };
     let apply = match request.as_tuple() {
         Some([kind, mfa @ .., _leader])
