@@ -15,6 +15,7 @@ mod control;
 mod dispatch;
 mod erpc;
 mod functions;
+mod gate;
 pub mod gen_call;
 mod handle;
 mod keeper;
@@ -24,6 +25,7 @@ mod registry;
 mod rex;
 mod waiters;
 
+pub use crate::dist::tls::{TlsFiles, TlsFilesError};
 pub use crate::dist::{Cookie, InvalidNodeName, NodeName};
 pub use call::{CallError, Watch};
 pub use connect::ConnectError;
