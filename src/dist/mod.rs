@@ -12,6 +12,7 @@
 pub mod control;
 pub mod epmd;
 pub mod frames;
+pub(crate) mod gate;
 mod greeting;
 pub mod handshake;
 pub mod link;

@@ -1,12 +1,12 @@
 //! Connecting: to peers, by peers, and by both at once.
 
 use crate::dist::epmd::client;
+use crate::dist::gate::{Kind, Pass, Report};
 use crate::dist::handshake::{self, HandshakeError, Identity, Verdict};
 use crate::dist::tls::TlsError;
 use crate::dist::{Fresh, NodeName};
 use crate::etf::Atom;
 use crate::node::connection::{Connection, Direction};
-use crate::node::gate::{Pass, Report};
 use crate::node::{Node, PeerEvent};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -310,11 +310,13 @@ impl Node {
 /// An inbound handshake failed: what an honest peer does not do is counted against its address.
 fn failed(peer: &str, error: &HandshakeError, address: SocketAddr, pass: &Pass) {
     let report = match error {
-        HandshakeError::WrongCookie
-        | HandshakeError::OldPeer(_)
+        HandshakeError::WrongCookie => pass.failed(Kind::Cookie),
+        HandshakeError::OldPeer(_)
         | HandshakeError::Protocol(_)
-        | HandshakeError::Refused(Verdict::NotAllowed) => pass.failed(),
-        HandshakeError::Io(e) if e.kind() == std::io::ErrorKind::InvalidData => pass.failed(),
+        | HandshakeError::Refused(Verdict::NotAllowed) => pass.failed(Kind::Protocol),
+        HandshakeError::Io(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+            pass.failed(Kind::Protocol)
+        }
         error => {
             tracing::debug!(peer, %address, %error, "a handshake ended early");
             return;
@@ -329,7 +331,7 @@ fn failed(peer: &str, error: &HandshakeError, address: SocketAddr, pass: &Pass) 
 fn tls_failed(error: &TlsError, address: SocketAddr, pass: &Pass) {
     if let TlsError::Timeout | TlsError::Closed | TlsError::Io(_) = error {
         tracing::debug!(%address, %error, "a TLS handshake ended early");
-    } else if let Some(report) = pass.failed() {
+    } else if let Some(report) = pass.failed(Kind::Tls) {
         report.log("?", address, error);
     }
 }

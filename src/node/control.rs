@@ -5,6 +5,7 @@
 //! module `sidekick`, and ignores everything else.
 
 use crate::dist::control::Control;
+use crate::dist::gate::{Gate, Kind, Pass};
 use crate::dist::handshake::{self, Identity, Peer, Verdict};
 use crate::dist::link::{self, LinkError, Pulse, Reader};
 use crate::dist::{Cookie, NodeName, Outbox};
@@ -12,7 +13,6 @@ use crate::etf::{Pid, Term};
 use crate::node::connect::dynamic_name;
 use crate::node::erpc::{self, Accepted};
 use crate::node::functions::{Caller, Functions, Outcome};
-use crate::node::gate::{Gate, Pass};
 use crate::ports::BoxFuture;
 use crate::shutdown::Shutdown;
 use std::net::Ipv4Addr;
@@ -114,9 +114,10 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
                 () = gives_way.cancelled() => None,
             };
             let Some(peer) = peer else { return };
-            match clients.try_acquire_owned() {
-                Ok(_permit) => serve(peer, &shared).await,
-                Err(_) => tracing::warn!("too many control clients at once; one was refused"),
+            if let Ok(_permit) = clients.try_acquire_owned() {
+                serve(peer, &shared).await;
+            } else {
+                tracing::warn!("too many control clients at once; one was refused");
             }
         });
     }
@@ -135,7 +136,7 @@ async fn welcome(stream: TcpStream, shared: &Arc<Shared>, pass: Pass) -> Option<
             Some(peer)
         }
         Err((_, error)) => {
-            if let Some(report) = pass.failed() {
+            if let Some(report) = pass.failed(Kind::Cookie) {
                 let unlogged = report.unlogged;
                 tracing::warn!(%error, unlogged, "a control client was refused");
             }

@@ -2,12 +2,12 @@
 
 use crate::dist::epmd::client::EpmdFailure;
 use crate::dist::epmd::registration::Registration;
+use crate::dist::gate::Gate;
 use crate::dist::tls::Tls;
 use crate::dist::{NodeName, frames};
 use crate::etf::{Atom, Pid, Reference, Term};
 use crate::node::connect::Attempts;
 use crate::node::connection::{Connections, Direction};
-use crate::node::gate::Gate;
 use crate::node::process::Mailbox;
 use crate::node::registry::Registry;
 use crate::node::waiters::{Told, Waiters};
@@ -136,6 +136,7 @@ impl Node {
             name: options.name.name().to_owned(),
             listen_port: listen.port(),
             visible: options.visible,
+            answer_at: Some(listen.ip()).filter(|address| !address.is_loopback()),
         };
         let registered = registration.start().await.map_err(|error| match error {
             EpmdFailure::Refused(_) => NodeError::NameTaken(options.name.clone()),

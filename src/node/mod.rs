@@ -15,7 +15,6 @@ mod control;
 mod dispatch;
 mod erpc;
 mod functions;
-mod gate;
 pub mod gen_call;
 mod handle;
 mod keeper;

@@ -99,6 +99,13 @@ impl Sidekick {
         sidekick
     }
 
+    /// The log line that contains a text, of those that were waited for already.
+    pub fn seen(&self, part: &str) -> String {
+        let line = self.seen.iter().find(|line| line.contains(part));
+        line.unwrap_or_else(|| panic!("no {part:?} in\n{}", self.seen.join("\n")))
+            .clone()
+    }
+
     /// Waits for a log line that contains a text.
     pub fn wait_log(&mut self, part: &str) -> String {
         let deadline = Instant::now() + PATIENCE;

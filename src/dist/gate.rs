@@ -1,4 +1,4 @@
-//! Who may shake hands: bounds on strangers, and patience with those who failed.
+//! Which strangers may talk to us: bounds on strangers, and patience with those who failed.
 //!
 //! A stranger costs a task, a socket and at most some 64 KB for at most seven seconds; so many may be at it at once, in
 //! all and from one address. Where no place is left the longest at it gives way: an honest handshake takes milliseconds,
@@ -6,8 +6,8 @@
 //!
 //! An address that failed (a wrong cookie, a certificate that is refused, no distribution protocol at all) waits before
 //! each further handshake, the longer the more often it failed; a handshake that succeeds forgives it. The wait is short
-//! enough that a good node behind the same address connects all the same. Failures are logged once for each address
-//! and minute, and so many in all, with the number of those that were not.
+//! enough that a good node behind the same address connects all the same. A failure is logged once for each address,
+//! kind and minute, and so many in all, with the number of those that were not.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -35,7 +35,7 @@ const LINES_MAX: u32 = 30;
 
 /// The gate of one node.
 #[derive(Debug, Default)]
-pub(super) struct Gate(Arc<Mutex<State>>);
+pub(crate) struct Gate(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -57,8 +57,21 @@ struct Place {
 struct Failures {
     count: u32,
     last: Instant,
-    logged: Option<Instant>,
+    logged: [Option<Instant>; 4],
     unlogged: u64,
+}
+
+/// In which way a stranger failed; each is logged on its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    /// A wrong cookie.
+    Cookie,
+    /// TLS with a certificate that is refused, or no TLS.
+    Tls,
+    /// Not the protocol, or not as it is wanted here.
+    Protocol,
+    /// Too many at once.
+    Crowd,
 }
 
 #[derive(Debug, Default)]
@@ -70,28 +83,28 @@ struct Log {
 
 /// A place at the gate, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Pass {
+pub(crate) struct Pass {
     gate: Arc<Mutex<State>>,
     number: u64,
     address: IpAddr,
     /// How long to wait before the handshake.
-    pub(super) wait: Duration,
+    pub(crate) wait: Duration,
     /// Cancelled where it has to give way to another.
-    pub(super) gives_way: CancellationToken,
+    pub(crate) gives_way: CancellationToken,
 }
 
 /// A failure that is to be logged.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Report {
-    /// Failures of this address that were not logged since the last that was.
-    pub(super) unlogged: u64,
-    /// Those of all addresses that the bound on lines kept out.
-    pub(super) unlogged_others: u64,
+pub(crate) struct Report {
+    /// Failures of this address that were not logged since the last that was, if any.
+    pub(crate) unlogged: Option<u64>,
+    /// Those of all addresses that the bound on lines kept out, if any.
+    pub(crate) unlogged_others: Option<u64>,
 }
 
 impl Gate {
     /// A place for a stranger; none where all who have one still wait.
-    pub(super) fn enter(&self, address: IpAddr) -> Option<Pass> {
+    pub(crate) fn enter(&self, address: IpAddr) -> Option<Pass> {
         self.enter_at(address, Instant::now())
     }
 
@@ -125,14 +138,14 @@ impl Gate {
     }
 
     /// Whether a failure for want of a place is to be logged.
-    pub(super) fn turned_away(&self, address: IpAddr) -> Option<Report> {
-        lock(&self.0).report(prefix(address), Instant::now())
+    pub(crate) fn turned_away(&self, address: IpAddr) -> Option<Report> {
+        lock(&self.0).report(prefix(address), Kind::Crowd, Instant::now())
     }
 }
 
 impl Pass {
     /// Completes after the wait. Cancel-safe.
-    pub(super) async fn waited(&self) {
+    pub(crate) async fn waited(&self) {
         if self.wait.is_zero() {
             return;
         }
@@ -147,21 +160,21 @@ impl Pass {
     }
 
     /// The handshake succeeded: what its address did wrong is forgiven.
-    pub(super) fn succeeded(&self) {
+    pub(crate) fn succeeded(&self) {
         lock(&self.gate).failed.remove(&self.address);
     }
 
     /// The handshake failed in a way that an honest peer's does not; tells whether that is to be logged.
-    pub(super) fn failed(&self) -> Option<Report> {
-        self.failed_at(Instant::now())
+    pub(crate) fn failed(&self, kind: Kind) -> Option<Report> {
+        self.failed_at(kind, Instant::now())
     }
 
-    fn failed_at(&self, now: Instant) -> Option<Report> {
+    fn failed_at(&self, kind: Kind, now: Instant) -> Option<Report> {
         let mut state = lock(&self.gate);
         let failures = state.failures(self.address, now);
         failures.count += 1;
         failures.last = now;
-        state.report(self.address, now)
+        state.report(self.address, kind, now)
     }
 }
 
@@ -216,19 +229,19 @@ impl State {
         self.failed.entry(address).or_insert(Failures {
             count: 0,
             last: now,
-            logged: None,
+            logged: [None; 4],
             unlogged: 0,
         })
     }
 
-    fn report(&mut self, address: IpAddr, now: Instant) -> Option<Report> {
+    fn report(&mut self, address: IpAddr, kind: Kind, now: Instant) -> Option<Report> {
         let recent = |at: Option<Instant>| at.is_some_and(|at| now - at < LOG_PAUSE);
         if !recent(self.log.since) {
             (self.log.since, self.log.lines) = (Some(now), 0);
         }
         let room = self.log.lines < LINES_MAX;
         let failures = self.failures(address, now);
-        if recent(failures.logged) {
+        if recent(failures.logged[kind as usize]) {
             failures.unlogged += 1;
             return None;
         }
@@ -236,14 +249,18 @@ impl State {
             self.log.unlogged += 1;
             return None;
         }
-        failures.logged = Some(now);
+        failures.logged[kind as usize] = Some(now);
         let unlogged = std::mem::take(&mut failures.unlogged);
         self.log.lines += 1;
         Some(Report {
-            unlogged,
-            unlogged_others: std::mem::take(&mut self.log.unlogged),
+            unlogged: some(unlogged),
+            unlogged_others: some(std::mem::take(&mut self.log.unlogged)),
         })
     }
+}
+
+fn some(count: u64) -> Option<u64> {
+    (count > 0).then_some(count)
 }
 
 /// What counts as one address: of IPv6 the part that one machine or household is given.
@@ -304,7 +321,7 @@ mod tests {
         for _ in 0..12 {
             let pass = gate.enter_at(address(1), now).unwrap();
             waits.push(pass.wait);
-            pass.failed_at(now);
+            pass.failed_at(Kind::Cookie, now);
         }
         assert_eq!(waits[..3], [Duration::ZERO, WAIT, WAIT * 2]);
         assert_eq!(waits[11], WAIT_MAX);
@@ -312,7 +329,9 @@ mod tests {
         assert!(wait(address(2), now).is_zero());
         gate.enter_at(address(1), now).unwrap().succeeded();
         assert!(wait(address(1), now).is_zero());
-        gate.enter_at(address(1), now).unwrap().failed_at(now);
+        gate.enter_at(address(1), now)
+            .unwrap()
+            .failed_at(Kind::Cookie, now);
         assert!(!wait(address(1), now + FORGIVEN_AFTER).is_zero());
         assert!(wait(address(1), now + FORGIVEN_AFTER * 2).is_zero());
     }
@@ -320,7 +339,7 @@ mod tests {
     #[test]
     fn those_who_wait_give_way_to_nobody() {
         let gate = Gate::default();
-        gate.enter(address(1)).unwrap().failed();
+        gate.enter(address(1)).unwrap().failed(Kind::Tls);
         let passes: Vec<Pass> = (0..PLACES_PER_ADDRESS)
             .map(|_| gate.enter(address(1)).unwrap())
             .collect();
@@ -338,13 +357,28 @@ mod tests {
         for round in 0..3000u32 {
             let stranger = IpAddr::from((0x0a00_0000 + round).to_be_bytes());
             let pass = gate.enter_at(stranger, now).unwrap();
-            lines += u32::from(pass.failed_at(now).is_some());
-            lines += u32::from(pass.failed_at(now).is_some());
+            lines += u32::from(pass.failed_at(Kind::Cookie, now).is_some());
+            lines += u32::from(pass.failed_at(Kind::Cookie, now).is_some());
         }
         assert_eq!(lines, LINES_MAX);
         assert_eq!(lock(&gate.0).failed.len(), ADDRESSES_MAX);
-        let report = lock(&gate.0).report(address(1), now + LOG_PAUSE).unwrap();
-        assert_eq!(report.unlogged_others, 6000 - u64::from(2 * LINES_MAX));
+        let report = lock(&gate.0)
+            .report(address(1), Kind::Crowd, now + LOG_PAUSE)
+            .unwrap();
+        assert_eq!(
+            report.unlogged_others,
+            Some(6000 - u64::from(2 * LINES_MAX))
+        );
+    }
+
+    #[test]
+    fn another_kind_of_failure_is_another_line() {
+        let gate = Gate::default();
+        let pass = gate.enter(address(1)).unwrap();
+        assert!(pass.failed(Kind::Cookie).is_some());
+        assert!(pass.failed(Kind::Cookie).is_none());
+        let report = pass.failed(Kind::Tls).unwrap();
+        assert_eq!(report.unlogged, Some(1));
     }
 
     #[test]
