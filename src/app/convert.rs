@@ -46,7 +46,13 @@ pub fn buffer_options(config: &Config) -> buffer::Options {
 /// Options of the Erlang node.
 pub fn node_options(config: &Config) -> Result<NodeOptions, AppError> {
     let name = node_name(&config.node.name)?;
+    let tls = config.node.tls.as_ref().map(|tls| node::TlsFiles {
+        cert: tls.cert_file.clone(),
+        key: tls.key_file.clone(),
+        ca: tls.ca_file.clone(),
+    });
     Ok(NodeOptions {
+        tls,
         visible: config.node.visible,
         listen_address: config.node.listen,
         listen_port: config.node.port,
@@ -56,6 +62,16 @@ pub fn node_options(config: &Config) -> Result<NodeOptions, AppError> {
         monitors: config.node.monitors,
         ..NodeOptions::new(name, cookie(&config.node.cookie))
     })
+}
+
+/// Whether the certificates that the configuration names can be used. Reads them, and nothing else.
+///
+/// # Errors
+/// Names the file and the remedy.
+pub fn check_certificates(config: &Config) -> Result<(), AppError> {
+    node_options(config)?
+        .check_tls()
+        .map_err(|error| AppError::Config(error.to_string()))
 }
 
 fn cookie(cookie: &Cookie) -> node::Cookie {

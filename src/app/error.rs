@@ -55,7 +55,7 @@ impl AppError {
     /// The documented exit code: 2 for configuration, 1 for anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) => 2,
+            Self::Config(_) | Self::Node(NodeError::Tls(_)) => 2,
             _ => 1,
         }
     }

@@ -15,6 +15,7 @@ mod run_dir;
 mod secret;
 mod signals;
 
+pub use convert::check_certificates;
 pub use error::AppError;
 
 use crate::api::{self, NodeCluster, Parts};

@@ -203,6 +203,7 @@ fn check(args: ConfigArgs) -> Result<(), Failure> {
     config
         .check_machine()
         .map_err(|error| Failure::new(USAGE, error))?;
+    app::check_certificates(&config).map_err(|error| Failure::new(USAGE, error))?;
     for warning in &config.warnings {
         complain(&format!("warning: {warning}"));
     }

@@ -3,11 +3,12 @@
 use super::build::Context;
 use super::cookie;
 use super::error::Fault;
-use super::model::{EpmdConfig, NodeConfig};
-use super::raw::RawNode;
+use super::model::{EpmdConfig, NodeConfig, TlsConfig};
+use super::raw::{RawNode, RawTls};
 use super::sinks::Sinks;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 
 const DEFAULT_NAME: &str = "sidekick@127.0.0.1";
@@ -29,11 +30,13 @@ pub(super) fn build(
         message,
     })?;
 
+    let tls = tls(raw.tls, raw.plain_network, context)?;
+    let may_leave = raw.plain_network || tls.is_some();
     let listen = raw
         .listen
         .as_ref()
-        .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |listen| *listen.get_ref());
-    if !listen.is_loopback() && !raw.plain_network {
+        .map_or_else(|| loopback(host(&name)), |listen| *listen.get_ref());
+    if !listen.is_loopback() && !may_leave {
         let span = raw.listen.as_ref().map(toml::Spanned::span);
         return Err(Fault {
             span,
@@ -43,7 +46,7 @@ pub(super) fn build(
     let mut connect = Vec::new();
     for peer in raw.connect {
         let span = peer.span();
-        check_peer(peer.get_ref(), span.clone(), &name, raw.plain_network)?;
+        check_peer(peer.get_ref(), span.clone(), &name, may_leave)?;
         if connect.contains(peer.get_ref()) {
             return Err(Fault::at(
                 span,
@@ -53,7 +56,7 @@ pub(super) fn build(
         connect.push(peer.into_inner());
     }
     for (span, node) in &sinks.nodes {
-        check_peer(node, span.clone(), &name, raw.plain_network)?;
+        check_peer(node, span.clone(), &name, may_leave)?;
     }
     Ok(NodeConfig {
         cookie: cookie::read(raw.cookie_file, context)?,
@@ -70,7 +73,40 @@ pub(super) fn build(
         ticktime: ticktime(raw.ticktime)?,
         monitors: raw.monitors.unwrap_or(true),
         plain_network: raw.plain_network,
+        tls,
     })
+}
+
+/// Where to listen by default: the loopback address of the kind that the node's name has.
+fn loopback(host: &str) -> IpAddr {
+    match host.parse() {
+        Ok(IpAddr::V6(_)) => Ipv6Addr::LOCALHOST.into(),
+        _ => Ipv4Addr::LOCALHOST.into(),
+    }
+}
+
+fn tls(
+    raw: Option<toml::Spanned<RawTls>>,
+    plain_network: bool,
+    context: &Context<'_>,
+) -> Result<Option<TlsConfig>, Fault> {
+    let Some(raw) = raw else {
+        return Ok(None);
+    };
+    if plain_network {
+        return Err(Fault::at(
+            raw.span(),
+            "`plain_network = true` and [node.tls] contradict each other, as a node speaks TLS with every peer or with none; \
+             remove one of them",
+        ));
+    }
+    let raw = raw.into_inner();
+    let path = |path: toml::Spanned<PathBuf>| context.file_path(path.span(), path.get_ref());
+    Ok(Some(TlsConfig {
+        cert_file: path(raw.cert_file)?,
+        key_file: path(raw.key_file)?,
+        ca_file: path(raw.ca_file)?,
+    }))
 }
 
 fn epmd_port(in_file: Option<&toml::Spanned<u16>>, context: &Context<'_>) -> Result<u16, Fault> {
@@ -103,7 +139,7 @@ fn ticktime(raw: Option<toml::Spanned<super::values::Span>>) -> Result<Duration,
 }
 
 /// Checks a node another section or entry names, as seen from our own name.
-fn check_peer(peer: &str, span: Range<usize>, own: &str, plain_network: bool) -> Result<(), Fault> {
+fn check_peer(peer: &str, span: Range<usize>, own: &str, may_leave: bool) -> Result<(), Fault> {
     let refuse = |message: String| Err(Fault::at(span.clone(), message));
     if let Err(message) = check_name(peer) {
         return refuse(message);
@@ -122,7 +158,7 @@ fn check_peer(peer: &str, span: Range<usize>, own: &str, plain_network: bool) ->
             form(own)
         ));
     }
-    if !is_local(host(peer), host(own)) && !plain_network {
+    if !is_local(host(peer), host(own)) && !may_leave {
         return refuse(plain(&format!("connecting to {peer}")));
     }
     Ok(())
@@ -130,8 +166,9 @@ fn check_peer(peer: &str, span: Range<usize>, own: &str, plain_network: bool) ->
 
 fn plain(what: &str) -> String {
     format!(
-        "{what} would carry the Erlang cookie's handshake and all data unencrypted over the network; keep it on loopback, or \
-         set `plain_network = true` in [node] if that network is private (the cookie grants the whole cluster)"
+        "{what} would carry the Erlang cookie's handshake and all data unencrypted over the network; give \
+         this node certificates in [node.tls], keep it on loopback, or set `plain_network = true` in [node] if that network is \
+         private (the cookie grants the whole cluster)"
     )
 }
 

@@ -43,6 +43,16 @@ pub(super) struct RawNode {
     pub ticktime: Option<Spanned<Span>>,
     pub monitors: Option<bool>,
     pub plain_network: bool,
+    pub tls: Option<Spanned<RawTls>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(clippy::struct_field_names)] // The names are those of the file.
+pub(super) struct RawTls {
+    pub cert_file: Spanned<PathBuf>,
+    pub key_file: Spanned<PathBuf>,
+    pub ca_file: Spanned<PathBuf>,
 }
 
 #[derive(Deserialize, Default)]

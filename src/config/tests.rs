@@ -38,6 +38,37 @@ fn an_empty_file_has_usable_defaults() {
 }
 
 #[test]
+fn with_certificates_distribution_may_leave_the_machine() {
+    let text = r#"
+        [node]
+        name = "sidekick@game1.example"
+        connect = ["frontend@web1.example"]
+        listen = "0.0.0.0"
+        [node.tls]
+        cert_file = "node.pem"
+        key_file = "/secret/node.key"
+        ca_file = "ca.pem"
+    "#;
+    let config = parse(text).unwrap();
+    let tls = config.node.tls.as_ref().unwrap();
+    assert_eq!(tls.cert_file, Path::new("/etc/sidekick/node.pem"));
+    assert_eq!(tls.key_file, Path::new("/secret/node.key"));
+    assert!(config.effective().contains("[node.tls]\ncert_file"));
+    assert!(parse(&text.replace("[node.tls]", "[node.epmd]")).is_err());
+}
+
+#[test]
+fn the_default_address_is_of_the_kind_of_the_name() {
+    let listen = |name: &str| {
+        let config = parse(&format!("[node]\nname = {name:?}\n")).unwrap();
+        config.node.listen.to_string()
+    };
+    assert_eq!(listen("sidekick@::1"), "::1");
+    assert_eq!(listen("sidekick@localhost"), "127.0.0.1");
+    assert_eq!(listen("sidekick@game1.example"), "127.0.0.1");
+}
+
+#[test]
 fn the_documented_example_is_read() {
     let config = parse(
         r#"
@@ -194,6 +225,22 @@ fn faults_name_place_thing_and_remedy() {
         (
             "[node]\nlisten = \"0.0.0.0\"\n".into(),
             &[":2:10", "unencrypted", "plain_network = true"],
+        ),
+        (
+            "[node]\nlisten = \"::\"\n".into(),
+            &["give this node certificates in [node.tls]"],
+        ),
+        (
+            "[node.tls]\ncert_file = \"a\"\nca_file = \"b\"\n".into(),
+            &[":1:1", "`key_file` is missing"],
+        ),
+        (
+            "[node.tls]\ncert = \"a\"\n".into(),
+            &["did you mean `cert_file`"],
+        ),
+        (
+            "[node]\nplain_network = true\n[node.tls]\ncert_file = \"a\"\nkey_file = \"b\"\nca_file = \"c\"\n".into(),
+            &[":3:1", "contradict each other", "remove one"],
         ),
         (
             "[node]\nconnect = [\"sidekick@127.0.0.1\"]\n".into(),

@@ -1,9 +1,13 @@
 //! The handshake, on both sides.
 //!
-//! `erl_dist` does the exchange; around it we put what it lacks: a timeout, a check of the peer's flags and name, and
-//! the answer to `alive`, which its client forgets to send.
+//! `erl_dist` does the exchange; around it we put what it lacks: a timeout, a bound on messages ([`greeting`]), a check
+//! of the peer's flags and name, and the answer to `alive`, which its client forgets to send.
+//!
+//! [`greeting`]: super::greeting
 
-use crate::dist::stream::SharedStream;
+use crate::dist::greeting::Greeting;
+pub use crate::dist::stream::TIMEOUT;
+use crate::dist::stream::{Fresh, Stream};
 use crate::dist::{Cookie, NodeName};
 use erl_dist::handshake::{
     ClientSideHandshake, HandshakeError as Inner, HandshakeStatus, ServerSideHandshake,
@@ -12,13 +16,7 @@ use erl_dist::node::{Creation, LocalNode, PeerNode};
 use erl_dist::{DistributionFlags, HIGHEST_DISTRIBUTION_PROTOCOL_VERSION};
 use std::future::Future;
 use std::io::ErrorKind;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-
-/// How long a handshake may take; OTP's own value.
-pub const TIMEOUT: Duration = Duration::from_secs(7);
+use tokio::time::timeout_at;
 
 /// Who we are in a handshake.
 #[derive(Clone, Debug)]
@@ -47,7 +45,7 @@ pub struct Peer {
     /// It understands aliases.
     pub aliases: bool,
     /// The connection.
-    pub stream: Arc<TcpStream>,
+    pub stream: Stream,
 }
 
 /// What to answer to a peer that said its name.
@@ -119,12 +117,13 @@ impl Identity {
 /// Shakes hands over a connection that we opened to `expected`. Where the peer says that it has a connection to us
 /// already, `is_connected` tells whether that is so; if not, the peer has not noticed the loss of it yet, and we go on.
 pub async fn connect(
-    stream: TcpStream,
+    stream: impl Into<Fresh>,
     identity: &Identity,
     expected: &NodeName,
     is_connected: impl Fn() -> bool,
 ) -> Result<Peer, HandshakeError> {
-    let peer = timeout(TIMEOUT, connect_inner(stream, identity, is_connected))
+    let Fresh { stream, until } = stream.into();
+    let peer = timeout_at(until, connect_inner(stream, identity, is_connected))
         .await
         .unwrap_or(Err(HandshakeError::Timeout))?;
     if peer.name == *expected {
@@ -135,15 +134,14 @@ pub async fn connect(
 }
 
 async fn connect_inner(
-    stream: TcpStream,
+    stream: Stream,
     identity: &Identity,
     is_connected: impl Fn() -> bool,
 ) -> Result<Peer, HandshakeError> {
-    stream.set_nodelay(true)?;
-    let stream = Arc::new(stream);
-    let shared = SharedStream(stream.clone());
+    stream.tcp().set_nodelay(true)?;
+    let greeting = Greeting::new(stream.clone());
     let mut handshake =
-        ClientSideHandshake::new(shared.clone(), identity.local()?, identity.cookie.expose());
+        ClientSideHandshake::new(greeting, identity.local()?, identity.cookie.expose());
     let status = handshake
         .execute_send_name(HIGHEST_DISTRIBUTION_PROTOCOL_VERSION)
         .await
@@ -151,13 +149,9 @@ async fn connect_inner(
     match status {
         HandshakeStatus::Alive => {
             // erl_dist never sends this answer.
-            let (mut writer, connected) = (shared, is_connected());
-            let answer: &[u8] = if connected {
-                b"\x00\x06sfalse"
-            } else {
-                b"\x00\x05strue"
-            };
-            futures::AsyncWriteExt::write_all(&mut writer, answer).await?;
+            let connected = is_connected();
+            let answer: &[u8] = if connected { b"sfalse" } else { b"strue" };
+            Greeting::say(&stream, answer).await?;
             if connected {
                 return Err(HandshakeError::Simultaneous);
             }
@@ -189,7 +183,7 @@ async fn connect_inner(
 /// Shakes hands over a connection that a peer opened. `decide` is told the peer's name, or none where it asks for one.
 /// Gives the name with the error where it is known.
 pub async fn accept<D, F>(
-    stream: TcpStream,
+    stream: impl Into<Fresh>,
     identity: &Identity,
     decide: D,
 ) -> Result<Peer, (Option<NodeName>, HandshakeError)>
@@ -197,15 +191,16 @@ where
     D: FnOnce(Option<NodeName>) -> F,
     F: Future<Output = Verdict>,
 {
+    let Fresh { stream, until } = stream.into();
     let mut name = None;
-    let result = timeout(TIMEOUT, accept_inner(stream, identity, decide, &mut name)).await;
+    let result = timeout_at(until, accept_inner(stream, identity, decide, &mut name)).await;
     result
         .unwrap_or(Err(HandshakeError::Timeout))
         .map_err(|error| (name, error))
 }
 
 async fn accept_inner<D, F>(
-    stream: TcpStream,
+    stream: Stream,
     identity: &Identity,
     decide: D,
     known: &mut Option<NodeName>,
@@ -214,11 +209,10 @@ where
     D: FnOnce(Option<NodeName>) -> F,
     F: Future<Output = Verdict>,
 {
-    stream.set_nodelay(true)?;
-    let stream = Arc::new(stream);
-    let shared = SharedStream(stream.clone());
+    stream.tcp().set_nodelay(true)?;
+    let greeting = Greeting::new(stream.clone());
     let mut handshake =
-        ServerSideHandshake::new(shared, identity.local()?, identity.cookie.expose());
+        ServerSideHandshake::new(greeting, identity.local()?, identity.cookie.expose());
     let name = handshake.execute_recv_name().await.map_err(refine)?;
     let name = name
         .map(|name| name.to_string().parse::<NodeName>())
@@ -246,7 +240,7 @@ where
     finish(&peer, stream)
 }
 
-fn finish(peer: &PeerNode, stream: Arc<TcpStream>) -> Result<Peer, HandshakeError> {
+fn finish(peer: &PeerNode, stream: Stream) -> Result<Peer, HandshakeError> {
     let mandatory = DistributionFlags::mandatory();
     let mut flags = peer.flags;
     if flags.contains(DistributionFlags::MANDATORY_25_DIGEST) {
@@ -259,6 +253,7 @@ fn finish(peer: &PeerNode, stream: Arc<TcpStream>) -> Result<Peer, HandshakeErro
     if missing != 0 {
         return Err(HandshakeError::OldPeer(missing));
     }
+    stream.trust();
     Ok(Peer {
         name: peer.name.to_string().parse().map_err(protocol)?,
         hidden: !flags.contains(DistributionFlags::PUBLISHED),

@@ -2,13 +2,13 @@
 
 use crate::dist::Outbox;
 use crate::dist::control::Control;
+use crate::dist::stream::Stream;
 use crate::etf::{self, DecodeError, Term};
 use bytes::{Buf, Bytes, BytesMut};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::MissedTickBehavior;
 
 /// The type byte of the only frames we use.
@@ -70,7 +70,7 @@ pub struct Message {
 /// Reads frames. Used by one task.
 #[derive(Debug)]
 pub struct Reader {
-    stream: Arc<TcpStream>,
+    stream: Stream,
     pulse: Arc<Pulse>,
     buffer: BytesMut,
     frame_bytes_max: usize,
@@ -78,7 +78,7 @@ pub struct Reader {
 
 impl Reader {
     /// A reader of this stream.
-    pub fn new(stream: Arc<TcpStream>, pulse: Arc<Pulse>, frame_bytes_max: usize) -> Self {
+    pub fn new(stream: Stream, pulse: Arc<Pulse>, frame_bytes_max: usize) -> Self {
         Self {
             stream,
             pulse,
@@ -159,7 +159,7 @@ fn parse(mut frame: Bytes) -> Result<Message, LinkError> {
 ///
 /// Ends when the outbox is closed and empty (`Ok`), or with the reason why the connection is of no more use.
 pub async fn write_all(
-    stream: Arc<TcpStream>,
+    stream: Stream,
     outbox: Arc<Outbox>,
     pulse: Arc<Pulse>,
     ticktime: Duration,
@@ -200,11 +200,17 @@ pub async fn write_all(
             }
             wrote = true;
         }
+        if stream.buffers() {
+            match tokio::time::timeout(ticktime, stream.flush()).await {
+                Ok(flushed) => flushed?,
+                Err(_) => return Err(LinkError::Silent(ticktime)),
+            }
+        }
         buffer = taken;
     }
 }
 
-async fn write_some(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+async fn write_some(stream: &Stream, bytes: &[u8]) -> io::Result<usize> {
     loop {
         match stream.try_write(bytes) {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,

@@ -12,11 +12,15 @@
 pub mod control;
 pub mod epmd;
 pub mod frames;
+pub(crate) mod gate;
+mod greeting;
 pub mod handshake;
 pub mod link;
 mod name;
 mod outbox;
 mod stream;
+pub mod tls;
 
 pub use name::{Cookie, InvalidNodeName, NodeName};
 pub use outbox::Outbox;
+pub use stream::{Fresh, Stream};

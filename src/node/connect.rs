@@ -1,8 +1,10 @@
 //! Connecting: to peers, by peers, and by both at once.
 
-use crate::dist::NodeName;
 use crate::dist::epmd::client;
+use crate::dist::gate::{Kind, Pass, Report};
 use crate::dist::handshake::{self, HandshakeError, Identity, Verdict};
+use crate::dist::tls::TlsError;
+use crate::dist::{Fresh, NodeName};
 use crate::etf::Atom;
 use crate::node::connection::{Connection, Direction};
 use crate::node::{Node, PeerEvent};
@@ -39,6 +41,9 @@ pub enum ConnectError {
     /// Nobody listens there.
     #[error("cannot connect: {0}")]
     Tcp(Arc<std::io::Error>),
+    /// The TLS handshake failed.
+    #[error(transparent)]
+    Tls(Arc<TlsError>),
     /// The handshake failed.
     #[error(transparent)]
     Handshake(Arc<HandshakeError>),
@@ -180,6 +185,13 @@ impl Node {
             .await
             .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
             .map_err(|e| ConnectError::Tcp(Arc::new(e)))?;
+        let stream = match &self.inner.tls {
+            None => Fresh::from(stream),
+            Some(tls) => tls
+                .connect(stream, to)
+                .await
+                .map_err(|e| ConnectError::Tls(Arc::new(e)))?,
+        };
         let is_connected = || self.is_connected(to);
         let peer = handshake::connect(stream, &self.inner.identity(), to, is_connected)
             .await
@@ -214,19 +226,40 @@ impl Node {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            let Ok(permit) = self.inner.handshakes.clone().try_acquire_owned() else {
-                tracing::warn!(%address, "too many handshakes at once; a connection was refused");
+            let Some(pass) = self.inner.gate.enter(address.ip()) else {
+                if let Some(report) = self.inner.gate.turned_away(address.ip()) {
+                    let why = "it failed often, and too many of its connections wait already";
+                    report.log("?", address, &why);
+                }
                 continue;
             };
             let node = self.clone();
+            let late = tokio::time::sleep(handshake::TIMEOUT);
             self.inner.tasks.spawn(async move {
-                node.welcome(stream, address).await;
-                drop(permit);
+                let welcome = async {
+                    pass.waited().await;
+                    node.welcome(stream, address, &pass).await;
+                };
+                tokio::select! {
+                    () = welcome => {}
+                    () = pass.gives_way.cancelled() => {
+                        tracing::debug!(%address, "a handshake gave way to newer ones");
+                    }
+                    () = late => tracing::debug!(%address, "a handshake took too long"),
+                    () = node.inner.stop.cancelled() => {}
+                }
             });
         }
     }
 
-    async fn welcome(&self, stream: TcpStream, address: SocketAddr) {
+    async fn welcome(&self, stream: TcpStream, address: SocketAddr, pass: &Pass) {
+        let stream = match &self.inner.tls {
+            None => Fresh::from(stream),
+            Some(tls) => match tls.accept(stream).await {
+                Ok(stream) => stream,
+                Err(error) => return tls_failed(&error, address, pass),
+            },
+        };
         let mut theirs = None;
         let decide = |name: Option<NodeName>| {
             theirs = name
@@ -236,19 +269,12 @@ impl Node {
         };
         match handshake::accept(stream, &self.inner.identity(), decide).await {
             Ok(peer) => {
+                pass.succeeded();
                 self.adopt(peer, Direction::Inbound);
             }
             Err((name, error)) => {
                 let peer = name.map_or_else(|| "?".to_owned(), |name| name.to_string());
-                match error {
-                    HandshakeError::WrongCookie => {
-                        tracing::warn!(%peer, %address, "a peer was refused: it has another cookie");
-                    }
-                    HandshakeError::OldPeer(_) | HandshakeError::Refused(Verdict::NotAllowed) => {
-                        tracing::warn!(%peer, %address, %error, "a peer was refused");
-                    }
-                    error => tracing::debug!(%peer, %address, %error, "a handshake ended early"),
-                }
+                failed(&peer, &error, address, pass);
             }
         }
     }
@@ -278,6 +304,45 @@ impl Node {
                 Verdict::OkSimultaneous
             }
         }
+    }
+}
+
+/// An inbound handshake failed: what an honest peer does not do is counted against its address.
+fn failed(peer: &str, error: &HandshakeError, address: SocketAddr, pass: &Pass) {
+    let report = match error {
+        HandshakeError::WrongCookie => pass.failed(Kind::Cookie),
+        HandshakeError::OldPeer(_)
+        | HandshakeError::Protocol(_)
+        | HandshakeError::Refused(Verdict::NotAllowed) => pass.failed(Kind::Protocol),
+        HandshakeError::Io(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+            pass.failed(Kind::Protocol)
+        }
+        error => {
+            tracing::debug!(peer, %address, %error, "a handshake ended early");
+            return;
+        }
+    };
+    if let Some(report) = report {
+        report.log(peer, address, error);
+    }
+}
+
+/// The same for TLS.
+fn tls_failed(error: &TlsError, address: SocketAddr, pass: &Pass) {
+    if let TlsError::Timeout | TlsError::Closed | TlsError::Io(_) = error {
+        tracing::debug!(%address, %error, "a TLS handshake ended early");
+    } else if let Some(report) = pass.failed(Kind::Tls) {
+        report.log("?", address, error);
+    }
+}
+
+impl Report {
+    fn log(&self, peer: &str, address: SocketAddr, error: &dyn std::fmt::Display) {
+        let Self {
+            unlogged,
+            unlogged_others,
+        } = self;
+        tracing::warn!(peer, %address, %error, unlogged, unlogged_others, "a peer was refused");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::dist::handshake::Peer;
 use crate::dist::link::{self, LinkError, Pulse, Reader};
-use crate::dist::{NodeName, Outbox};
+use crate::dist::{NodeName, Outbox, Stream};
 use crate::etf::{Atom, Term};
 use crate::node::{Node, PeerEvent, PeerInfo, Signal};
 use crate::types::{UnixMillis, now_ms};
@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 /// Number of a connection, never used again.
@@ -118,7 +117,7 @@ impl Node {
         connection
     }
 
-    async fn run(self, connection: Arc<Connection>, stream: Arc<TcpStream>) {
+    async fn run(self, connection: Arc<Connection>, stream: Stream) {
         let options = &self.inner.options;
         let mut writer = tokio::spawn(link::write_all(
             stream.clone(),
@@ -196,13 +195,13 @@ impl Node {
 /// Lets the writer write what waits, then waits for the peer to hang up, so that the kernel does not discard it.
 async fn say_goodbye(
     writer: tokio::task::JoinHandle<Result<(), LinkError>>,
-    stream: &TcpStream,
+    stream: &Stream,
     mut reader: Reader,
 ) {
     let abort = writer.abort_handle();
     let goodbye = async {
         let _ = writer.await;
-        let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write);
+        stream.shutdown();
         while reader.next().await.is_ok() {}
     };
     let _ = tokio::time::timeout(GOODBYE_TIMEOUT, goodbye).await;

@@ -5,7 +5,8 @@
 //! module `sidekick`, and ignores everything else.
 
 use crate::dist::control::Control;
-use crate::dist::handshake::{self, Identity, Verdict};
+use crate::dist::gate::{Gate, Kind, Pass};
+use crate::dist::handshake::{self, Identity, Peer, Verdict};
 use crate::dist::link::{self, LinkError, Pulse, Reader};
 use crate::dist::{Cookie, NodeName, Outbox};
 use crate::etf::{Pid, Term};
@@ -94,37 +95,57 @@ impl ControlListener {
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let clients = Arc::new(Semaphore::new(CLIENTS_MAX));
+    let gate = Gate::default();
     let mut tasks = JoinSet::new();
     loop {
         while tasks.try_join_next().is_some() {}
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, address)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let Ok(permit) = clients.clone().try_acquire_owned() else {
-            tracing::warn!("too many control clients at once; one was refused");
+        let Some(pass) = gate.enter(address.ip()) else {
             continue;
         };
-        let shared = shared.clone();
+        let (shared, clients) = (shared.clone(), clients.clone());
         tasks.spawn(async move {
-            let _permit = permit;
-            serve(stream, &shared).await;
+            let gives_way = pass.gives_way.clone();
+            let peer = tokio::select! {
+                peer = welcome(stream, &shared, pass) => peer,
+                () = gives_way.cancelled() => None,
+            };
+            let Some(peer) = peer else { return };
+            if let Ok(_permit) = clients.try_acquire_owned() {
+                serve(peer, &shared).await;
+            } else {
+                tracing::warn!("too many control clients at once; one was refused");
+            }
         });
     }
 }
 
-async fn serve(stream: TcpStream, shared: &Arc<Shared>) {
+/// Lets a client in, if it knows the cookie. A stranger that waits instead has no place that is not needed.
+async fn welcome(stream: TcpStream, shared: &Arc<Shared>, pass: Pass) -> Option<Peer> {
+    pass.waited().await;
     let decide = |name: Option<NodeName>| {
         let verdict = name.map_or_else(|| Verdict::Named(dynamic_name()), |_| Verdict::Ok);
         std::future::ready(verdict)
     };
-    let peer = match handshake::accept(stream, &shared.identity, decide).await {
-        Ok(peer) => peer,
-        Err((_, error)) => {
-            tracing::warn!(%error, "a control client was refused");
-            return;
+    match handshake::accept(stream, &shared.identity, decide).await {
+        Ok(peer) => {
+            pass.succeeded();
+            Some(peer)
         }
-    };
+        Err((_, error)) => {
+            if let Some(report) = pass.failed(Kind::Cookie) {
+                let unlogged = report.unlogged;
+                tracing::warn!(%error, unlogged, "a control client was refused");
+            }
+            None
+        }
+    }
+}
+
+async fn serve(peer: Peer, shared: &Arc<Shared>) {
     let (outbox, pulse) = (
         Arc::new(Outbox::new(QUEUE_BYTES_MAX)),
         Arc::new(Pulse::default()),

@@ -2,6 +2,8 @@
 
 use crate::dist::epmd::client::EpmdFailure;
 use crate::dist::epmd::registration::Registration;
+use crate::dist::gate::Gate;
+use crate::dist::tls::Tls;
 use crate::dist::{NodeName, frames};
 use crate::etf::{Atom, Pid, Reference, Term};
 use crate::node::connect::Attempts;
@@ -24,8 +26,6 @@ use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Handshakes at once; each holds at most a few kilobytes for at most seven seconds.
-const HANDSHAKES_MAX: usize = 64;
 /// Functions that peers may have running at once.
 const WORK_MAX: usize = 1024;
 /// Peer events that a slow listener may lag behind.
@@ -79,7 +79,8 @@ pub(super) struct Inner {
     pub(super) attempts: Attempts,
     pub(super) functions: RwLock<Option<DynFunctions>>,
     pub(super) events: broadcast::Sender<PeerEvent>,
-    pub(super) handshakes: Arc<Semaphore>,
+    pub(super) gate: Gate,
+    pub(super) tls: Option<Tls>,
     pub(super) work: Arc<Semaphore>,
     /// Messages dropped because a mailbox stayed full.
     pub(super) dropped: AtomicU64,
@@ -116,6 +117,10 @@ pub struct Node {
 impl Node {
     /// Listens, registers with the port mapper (or serves it), and accepts peers. Once `shutdown` hurries, the node closes.
     pub async fn start(options: NodeOptions, shutdown: Shutdown) -> Result<Self, NodeError> {
+        let tls = options.tls.clone();
+        let tls = tls
+            .map(|files| Tls::load(files, options.name.clone()))
+            .transpose()?;
         let address = SocketAddr::new(options.listen_address, options.listen_port);
         let listening = async {
             let listener = TcpListener::bind(address).await?;
@@ -131,6 +136,7 @@ impl Node {
             name: options.name.name().to_owned(),
             listen_port: listen.port(),
             visible: options.visible,
+            answer_at: Some(listen.ip()).filter(|address| !address.is_loopback()),
         };
         let registered = registration.start().await.map_err(|error| match error {
             EpmdFailure::Refused(_) => NodeError::NameTaken(options.name.clone()),
@@ -139,7 +145,7 @@ impl Node {
                 reason: error.to_string(),
             },
         })?;
-        let node = Self::new(options, registered.creation, listen);
+        let node = Self::new(options, registered.creation, listen, tls);
         node.until_closed(registration.keep(registered));
         node.until_closed(node.clone().accept(listener));
         let closing = node.clone();
@@ -147,11 +153,12 @@ impl Node {
             shutdown.hurrying().await;
             closing.inner.stop.cancel();
         });
-        tracing::info!(name = %node.name(), port = listen.port(), creation = node.creation(), "node started");
+        let tls = node.inner.tls.is_some();
+        tracing::info!(name = %node.name(), %listen, tls, creation = node.creation(), "node started");
         Ok(node)
     }
 
-    fn new(options: NodeOptions, creation: u32, listen: SocketAddr) -> Self {
+    fn new(options: NodeOptions, creation: u32, listen: SocketAddr, tls: Option<Tls>) -> Self {
         let name = options.name.atom().clone();
         let registry = Registry::default();
         let (id, serial) = registry.next_id();
@@ -168,7 +175,8 @@ impl Node {
             attempts: Attempts::default(),
             functions: RwLock::new(None),
             events: broadcast::channel(EVENTS_KEPT).0,
-            handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+            gate: Gate::default(),
+            tls,
             work: Arc::new(Semaphore::new(WORK_MAX)),
             dropped: AtomicU64::new(0),
             stop: CancellationToken::new(),

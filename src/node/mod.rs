@@ -24,6 +24,7 @@ mod registry;
 mod rex;
 mod waiters;
 
+pub use crate::dist::tls::{TlsFiles, TlsFilesError};
 pub use crate::dist::{Cookie, InvalidNodeName, NodeName};
 pub use call::{CallError, Watch};
 pub use connect::ConnectError;

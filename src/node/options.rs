@@ -1,5 +1,6 @@
 //! What a node needs to know to start, and why it may not.
 
+use crate::dist::tls::{TlsFiles, TlsFilesError};
 use crate::dist::{Cookie, NodeName};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -17,6 +18,8 @@ pub struct NodeOptions {
     pub listen_address: IpAddr,
     /// Port to listen on for peers; 0 takes any.
     pub listen_port: u16,
+    /// Speak TLS with every peer, with these certificates; else plain TCP with every peer.
+    pub tls: Option<TlsFiles>,
     /// A peer that is silent for this long is gone; ticks go out every quarter of it.
     pub ticktime: Duration,
     /// Port of the port mapper.
@@ -42,6 +45,7 @@ impl NodeOptions {
             visible: false,
             listen_address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             listen_port: 0,
+            tls: None,
             ticktime: Duration::from_secs(60),
             epmd_port: crate::dist::epmd::port_from_env(),
             serve_epmd: true,
@@ -50,6 +54,13 @@ impl NodeOptions {
             queue_bytes_max: 256 << 20,
             peers_max: 1024,
         }
+    }
+
+    /// Whether the certificates, where there are any, are such as peers will accept.
+    pub fn check_tls(&self) -> Result<(), TlsFilesError> {
+        self.tls
+            .as_ref()
+            .map_or(Ok(()), |files| files.check(&self.name))
     }
 }
 
@@ -70,6 +81,9 @@ pub enum NodeError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The certificates are of no use.
+    #[error(transparent)]
+    Tls(#[from] TlsFilesError),
     /// The port mapper did not answer as one.
     #[error(
         "the Erlang port mapper on port {port} did not take our registration: {reason}; check what listens there or set ERL_EPMD_PORT"

@@ -60,7 +60,7 @@ impl Epmd {
 
     pub async fn start_on(port: u16) -> Self {
         let child = tool("epmd")
-            .args(["-port", &port.to_string(), "-address", "127.0.0.1"])
+            .args(["-port", &port.to_string(), "-address", "127.0.0.1,::1"])
             .env_remove("ERL_EPMD_PORT")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -114,6 +114,11 @@ impl Beam {
     }
 
     pub async fn start_with(name: &str, epmd_port: u16, flags: &[&str]) -> Self {
+        Self::start_named(&["-name", name], epmd_port, flags).await
+    }
+
+    /// With these flags in place of `-name NAME`.
+    pub async fn start_named(named: &[&str], epmd_port: u16, flags: &[&str]) -> Self {
         let mut child = tool("erl")
             .args([
                 "-noshell",
@@ -123,7 +128,7 @@ impl Beam {
                 "logger_level",
                 "critical",
             ])
-            .args(["-name", name])
+            .args(named)
             .args(flags)
             .args(["-eval", &LOOP.replace('\n', " ")])
             .env("ERL_EPMD_PORT", epmd_port.to_string())
@@ -135,7 +140,7 @@ impl Beam {
         let input = child.stdin.take().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut beam = Self {
-            name: name.to_owned(),
+            name: named[1].to_owned(),
             child,
             input,
             output,
@@ -202,12 +207,17 @@ impl Beam {
 
     /// Stops it in its tracks: its connections stay open and silent.
     pub fn pause(&self) {
+        self.signal(nix::sys::signal::Signal::SIGSTOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal(nix::sys::signal::Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: nix::sys::signal::Signal) {
         let pid = i32::try_from(self.child.id().unwrap()).unwrap();
-        nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(pid),
-            nix::sys::signal::Signal::SIGSTOP,
-        )
-        .unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
     }
 
     /// `kill -9`.

@@ -99,6 +99,13 @@ impl Sidekick {
         sidekick
     }
 
+    /// The log line that contains a text, of those that were waited for already.
+    pub fn seen(&self, part: &str) -> String {
+        let line = self.seen.iter().find(|line| line.contains(part));
+        line.unwrap_or_else(|| panic!("no {part:?} in\n{}", self.seen.join("\n")))
+            .clone()
+    }
+
     /// Waits for a log line that contains a text.
     pub fn wait_log(&mut self, part: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
@@ -166,10 +173,24 @@ impl Sidekick {
         self.child.wait().unwrap();
     }
 
+    /// SIGSTOP: its connections stay open and silent.
+    pub fn pause(&self) {
+        self.signal(nix::sys::signal::Signal::SIGSTOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.signal(nix::sys::signal::Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
+        nix::sys::signal::kill(pid, signal).unwrap();
+    }
+
     /// SIGTERM, and its exit code.
     pub fn terminate(&mut self) -> Option<i32> {
-        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        self.signal(nix::sys::signal::Signal::SIGTERM);
         self.child.wait().unwrap().code()
     }
 }

@@ -4,6 +4,7 @@ use crate::config::values::duration_text;
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// `[node]`: who sidekick is in the Erlang cluster.
@@ -17,7 +18,7 @@ pub struct NodeConfig {
     pub connect: Vec<String>,
     /// Which commands peers may start.
     pub allow_start: AllowStart,
-    /// Address to listen on for distribution; loopback unless `plain_network` was said.
+    /// Address to listen on for distribution; loopback unless there is `tls` or `plain_network` was said.
     pub listen: IpAddr,
     /// Port to listen on for distribution; 0 takes any free one.
     pub port: u16,
@@ -32,6 +33,21 @@ pub struct NodeConfig {
     pub monitors: bool,
     /// The operator said that unencrypted distribution may leave this machine.
     pub plain_network: bool,
+    /// `[node.tls]`: speak TLS with every peer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
+}
+
+/// `[node.tls]`: certificates, all PEM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(clippy::struct_field_names)] // The names are those of the file.
+pub struct TlsConfig {
+    /// This node's certificate, and those between it and its CA.
+    pub cert_file: PathBuf,
+    /// Its key.
+    pub key_file: PathBuf,
+    /// The CAs of peers' certificates.
+    pub ca_file: PathBuf,
 }
 
 /// The cluster's secret. Its `Debug` is masked.

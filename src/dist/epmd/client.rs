@@ -2,7 +2,7 @@
 
 use crate::dist::stream::SharedStream;
 use erl_dist::epmd::{EpmdClient, EpmdError, NodeEntry};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpStream, ToSocketAddrs};
@@ -51,7 +51,7 @@ impl Held {
     }
 }
 
-/// Registers a node of this machine; gives the registration and the node's creation.
+/// Registers a node of this machine, over whichever loopback address answers; gives the registration and the node's creation.
 pub async fn register(
     epmd_port: u16,
     name: &str,
@@ -64,7 +64,11 @@ pub async fn register(
         NodeEntry::new_hidden(name, listen_port)
     };
     let ask = async {
-        let client = connect((Ipv4Addr::LOCALHOST, epmd_port)).await?;
+        let here: [SocketAddr; 2] = [
+            (Ipv4Addr::LOCALHOST, epmd_port).into(),
+            (Ipv6Addr::LOCALHOST, epmd_port).into(),
+        ];
+        let client = connect(&here[..]).await?;
         let (stream, creation) = client.register(entry).await.map_err(failure)?;
         Ok((Held(stream), creation.get()))
     };

@@ -1,7 +1,7 @@
 //! The Erlang port mapper: which node of a machine listens on which port.
 //!
 //! A registration lives as long as its connection. Where nobody serves the protocol on this machine, sidekick does
-//! ([`server`]), on the loopback addresses; [`registration`] keeps our entry alive wherever it is.
+//! ([`server`]); [`registration`] keeps our entry alive wherever it is.
 
 pub mod client;
 pub mod registration;

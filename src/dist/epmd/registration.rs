@@ -2,6 +2,7 @@
 
 use crate::dist::epmd::client::{self, EpmdFailure, Held};
 use crate::dist::epmd::server::Server;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// A restarted node may find its predecessor's entry for a moment: so long is the name asked for again.
@@ -24,6 +25,8 @@ pub struct Registration {
     pub listen_port: u16,
     /// Whether it is a normal rather than a hidden node.
     pub visible: bool,
+    /// Where to serve the questions of other machines; on this machine alone where none is given.
+    pub answer_at: Option<IpAddr>,
 }
 
 /// A registration as it stands.
@@ -97,7 +100,7 @@ impl Registration {
             || client::register(self.epmd_port, &self.name, self.listen_port, self.visible);
         match register().await {
             Err(EpmdFailure::Unreachable(_)) if self.serve && server.is_none() => {
-                match Server::start(self.epmd_port).await {
+                match Server::start_at(self.epmd_port, self.answer_at).await {
                     Ok(started) => {
                         tracing::info!(
                             port = started.port(),

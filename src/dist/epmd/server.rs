@@ -1,11 +1,12 @@
 //! The port mapper's protocol, served where the machine has no Erlang.
 //!
-//! Only loopback addresses are bound, so only this machine's nodes can register or ask. Requests are
-//! length-prefixed; the registration of a node lives as long as the connection that made it.
+//! The loopback addresses are bound, and where the node listens elsewhere that address too, so that peers of other
+//! machines find it. They may ask, but only this machine's nodes can register. Requests are length-prefixed; the registration of a node lives as long as the connection that made it.
 
+use crate::dist::gate::Gate;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,6 +35,15 @@ struct Entry {
 
 type Nodes = Arc<Mutex<HashMap<Bytes, Entry>>>;
 
+/// What all its clients' tasks need.
+struct Shared {
+    port: u16,
+    nodes: Nodes,
+    connections: Arc<Semaphore>,
+    /// For clients elsewhere: they have no business that takes time.
+    gate: Gate,
+}
+
 /// A running port mapper; dropping it stops it and forgets its registrations.
 #[derive(Debug)]
 pub struct Server {
@@ -44,15 +54,40 @@ pub struct Server {
 impl Server {
     /// Binds 127.0.0.1, and `::1` where there is one, and serves from then on.
     pub async fn start(port: u16) -> std::io::Result<Self> {
-        let first = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        Self::start_at(port, None).await
+    }
+
+    /// Binds an address for other machines besides. Where that cannot be bound, this machine is served all the same.
+    pub async fn start_at(port: u16, outside: Option<IpAddr>) -> std::io::Result<Self> {
+        // An address that stands for all includes the loopback ones.
+        let (v4, v6) = match outside {
+            Some(IpAddr::V4(any)) if any.is_unspecified() => (any, Ipv6Addr::LOCALHOST),
+            Some(IpAddr::V6(any)) if any.is_unspecified() => (Ipv4Addr::UNSPECIFIED, any),
+            _ => (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
+        };
+        let first = TcpListener::bind((v4, port)).await?;
         let port = first.local_addr()?.port();
-        let nodes = Nodes::default();
-        let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let mut tasks = JoinSet::new();
-        tasks.spawn(accept(first, port, nodes.clone(), connections.clone()));
-        if let Ok(second) = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await {
-            tasks.spawn(accept(second, port, nodes, connections));
+        let mut listeners = vec![first];
+        let mut others = vec![IpAddr::V6(v6)];
+        others.extend(outside.filter(|address| !address.is_unspecified()));
+        for address in others {
+            match bind_alone((address, port).into()) {
+                Ok(listener) => listeners.push(listener),
+                Err(error) => {
+                    tracing::debug!(%address, port, %error, "the port mapper is not served there");
+                }
+            }
         }
+        let shared = Arc::new(Shared {
+            port,
+            nodes: Nodes::default(),
+            connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            gate: Gate::default(),
+        });
+        let tasks = listeners
+            .into_iter()
+            .map(|listener| accept(listener, shared.clone()))
+            .collect();
         Ok(Self {
             port,
             _tasks: tasks,
@@ -65,41 +100,75 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, port: u16, nodes: Nodes, connections: Arc<Semaphore>) {
+/// Binds an address of IPv6 for IPv6 alone: IPv4 has a listener of its own.
+fn bind_alone(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(128)?;
+    TcpListener::from_std(socket.into())
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut clients = JoinSet::new();
     loop {
         while clients.try_join_next().is_some() {}
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, peer)) = listener.accept().await else {
             // Out of descriptors: wait for some to be freed.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let Ok(permit) = connections.clone().try_acquire_owned() else {
-            continue;
-        };
-        let nodes = nodes.clone();
-        clients.spawn(async move {
-            let _permit = permit;
-            if let Err(error) = serve(stream, port, nodes).await {
-                tracing::debug!(%error, "port mapper client ended");
-            }
-        });
+        let shared = shared.clone();
+        let own = stream.local_addr().map(|own| own.ip());
+        if own.is_ok_and(|own| is_here(own, peer.ip())) {
+            let Ok(permit) = shared.connections.clone().try_acquire_owned() else {
+                continue;
+            };
+            clients.spawn(async move {
+                let _permit = permit;
+                serve(stream, true, &shared).await;
+            });
+        } else if let Some(pass) = shared.gate.enter(peer.ip()) {
+            clients.spawn(async move {
+                tokio::select! {
+                    () = serve(stream, false, &shared) => {}
+                    () = pass.gives_way.cancelled() => {}
+                }
+            });
+        }
     }
 }
 
-async fn serve(mut stream: TcpStream, port: u16, nodes: Nodes) -> std::io::Result<()> {
+/// Whether a client is on this machine: only then it may register.
+fn is_here(own: IpAddr, peer: IpAddr) -> bool {
+    peer.to_canonical().is_loopback() || own == peer
+}
+
+async fn serve(stream: TcpStream, may_register: bool, shared: &Shared) {
+    if let Err(error) = answer(stream, may_register, shared).await {
+        tracing::debug!(%error, "port mapper client ended");
+    }
+}
+
+async fn answer(mut stream: TcpStream, may_register: bool, shared: &Shared) -> std::io::Result<()> {
+    let (port, nodes) = (shared.port, &shared.nodes);
     let mut request = match timeout(REQUEST_TIMEOUT, read_request(&mut stream)).await {
         Ok(request) => request?,
         Err(_) => return Ok(()),
     };
     let peer = stream.peer_addr()?;
     match request.try_get_u8().unwrap_or(0) {
-        120 => register(stream, peer, request, &nodes).await,
-        122 => stream.write_all(&port_please(&request, &nodes)).await,
-        110 => stream.write_all(&listing(port, "name ", "", &nodes)).await,
+        120 if may_register => register(stream, peer, request, nodes).await,
+        122 => stream.write_all(&port_please(&request, nodes)).await,
+        110 => stream.write_all(&listing(port, "name ", "", nodes)).await,
         100 => {
             stream
-                .write_all(&listing(port, "active name     ", ", fd = 0", &nodes))
+                .write_all(&listing(port, "active name     ", ", fd = 0", nodes))
                 .await
         }
         // Requests to kill or stop: refused, the port mapper ends with sidekick.
@@ -235,4 +304,33 @@ fn listing(port: u16, before: &str, after: &str, nodes: &Nodes) -> BytesMut {
         answer.put_slice(format!("{before}{name} at port {}{after}\n", entry.port).as_bytes());
     }
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_may_register() {
+        let here = |own: &str, peer: &str| is_here(own.parse().unwrap(), peer.parse().unwrap());
+        assert!(here("127.0.0.1", "127.0.0.1") && here("::1", "::1"));
+        assert!(here("10.0.0.1", "10.0.0.1") && here("::ffff:127.0.0.1", "::ffff:127.0.0.2"));
+        assert!(!here("10.0.0.1", "10.0.0.2") && !here("2001:db8::1", "2001:db8::2"));
+    }
+
+    #[tokio::test]
+    async fn all_addresses_include_the_loopback_ones() {
+        for outside in ["0.0.0.0", "::"] {
+            let server = Server::start_at(0, Some(outside.parse().unwrap()))
+                .await
+                .unwrap();
+            for address in ["127.0.0.1", "::1"] {
+                let mut client = TcpStream::connect((address, server.port())).await.unwrap();
+                client.write_all(&[0, 1, 110]).await.unwrap();
+                let mut answer = Vec::new();
+                client.read_to_end(&mut answer).await.unwrap();
+                assert_eq!(answer, u32::from(server.port()).to_be_bytes());
+            }
+        }
+    }
 }
