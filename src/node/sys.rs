@@ -108,7 +108,7 @@ impl System {
 
     fn decide(&mut self, request: Term, state: impl FnOnce() -> Term) -> (Term, Option<Term>) {
         let reply = match (&request, request.as_tuple()) {
-            (name, _) if name.is_atom("get_state") => state(),
+            (name, _) if name.is_atom("get_state") => Term::ok(state()),
             (name, _) if name.is_atom("get_status") => self.status(state()),
             // A process that cannot be suspended always goes on.
             (name, _) if name.is_atom("resume") => Term::atom("ok"),

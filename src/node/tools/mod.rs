@@ -219,7 +219,15 @@ impl Node {
         };
         let call = self.call_local("system", (pid.id, pid.serial), request);
         let reason = match tokio::time::timeout(timeout, call).await {
-            Ok(Ok(reply)) => return Outcome::Return(reply),
+            Ok(Ok(reply)) => {
+                // `sys:get_state` takes the value out of `{ok, Value}`.
+                return Outcome::Return(match reply {
+                    Term::Tuple(mut pair) if pair.len() == 2 && pair[0].is_atom("ok") => {
+                        pair.swap_remove(1)
+                    }
+                    reply => reply,
+                });
+            }
             Ok(Err(CallError::NoProc | CallError::NoConnection)) => Term::atom("noproc"),
             Ok(Err(CallError::Exit(reason))) => reason,
             Ok(Err(CallError::Timeout)) | Err(_) => Term::atom("timeout"),
