@@ -10,10 +10,8 @@ mod echo;
 
 use beam::{Beam, COOKIE, Epmd, unique};
 use sidekick::etf::Term;
-use sidekick::node::{Caller, Functions, Node, NodeOptions, Outcome};
-use sidekick::ports::BoxFuture;
+use sidekick::node::{Node, NodeOptions};
 use sidekick::shutdown::Shutdown;
-use std::sync::Arc;
 
 struct Pair {
     node: Node,
@@ -236,43 +234,4 @@ async fn observer_and_its_kin_survive_meeting_us() {
     let etop = "etop:start([{node, N}, {output, text}, {tracing, off}]).";
     let said = pair.beam.try_eval(etop).await.to_string();
     assert!(said.starts_with("{exit,\"Faulty version"), "{said}");
-}
-
-/// Functions that never return.
-struct Endless;
-
-impl Functions for Endless {
-    fn call<'a>(
-        &'a self,
-        _: Caller,
-        _: &'a str,
-        _: &'a str,
-        _: Vec<Term>,
-    ) -> BoxFuture<'a, Outcome> {
-        Box::pin(std::future::pending())
-    }
-}
-
-#[tokio::test]
-async fn more_work_than_is_allowed_is_refused() {
-    let mut pair = pair(|_| ()).await;
-    pair.node.serve_functions(Arc::new(Endless));
-    pair.beam
-        .eval("Rs = [erpc:send_request(N, sidekick, wait, []) || _ <- lists:seq(1, 1024)].")
-        .await;
-    pair.all_show(&[
-        (
-            "try erpc:call(N, sidekick, wait, []) catch error:Why -> Why end.",
-            "{erpc,system_limit}",
-        ),
-        (
-            "rpc:call(N, sidekick, wait, []).",
-            "{badrpc,{'EXIT',system_limit}}",
-        ),
-        (
-            "gen_server:call({rex, N}, {call, sidekick, wait, [], group_leader()}).",
-            "{badrpc,system_limit}",
-        ),
-    ])
-    .await;
 }

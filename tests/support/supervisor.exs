@@ -5,7 +5,7 @@ node = String.to_atom(name)
 # What both sides start. On sidekick's side there is no such module: the name stands for a server process.
 defmodule :godot do
   def start_link(%{command: ["/no/such/program" | _]}), do: {:error, :enoent}
-  def start_link(%{command: _}), do: {:ok, spawn_link(fn -> Process.sleep(:infinity) end)}
+  def start_link(%{command: _}), do: {:ok, spawn_link(fn -> receive do: (:never -> :ok) end)}
 end
 
 defmodule Compare do
