@@ -5,7 +5,26 @@
 # included (lib/), and links to its programs (bin/). It is built aside, renamed into place, tried, and only then stamped: a
 # prefix without its stamp does not count.
 #
-# Needs from the caller: BASE (where prefixes live), WORK (private, on the same file system), lib/say.sh, lib/debs.sh.
+# Needs from the caller: BASE (where prefixes live), WORK (empty; prefix_begin sets it), lib/say.sh, lib/debs.sh.
+
+# Where prefixes live. The place is written into programs' search paths and into shell scripts of Erlang's that do not quote it.
+prefix_base() {
+    local base
+    base=$(realpath -m "${SIDEKICK_TOOLCHAIN:-${XDG_CACHE_HOME:-${HOME:?is not set}/.cache}/sidekick/toolchain}")
+    [[ $base != *[!A-Za-z0-9._/+@~-]* ]] || die "$base holds a character that a toolchain's path cannot have; set SIDEKICK_TOOLCHAIN to another place"
+    printf '%s\n' "$base"
+}
+
+# Opens a private working directory, on the same file system, under the lock. Whatever an earlier, killed run left behind goes.
+prefix_begin() {
+    [[ $WORK ]] && return
+    mkdir -p "$BASE"
+    exec 9>"$BASE/.lock"
+    flock --nonblock 9 || { say 'waiting for another scripts/setup'; flock 9; }
+    rm -rf "$BASE"/.work.*
+    WORK=$(mktemp -d "$BASE/.work.XXXXXX")
+    trap 'rm -rf "$WORK"' EXIT
+}
 
 # prefix_find NAME RECIPE: the newest finished prefix of that name, built by that recipe.
 prefix_find() {
@@ -42,14 +61,14 @@ prefix_install() {
     note "$name: tried, works; $(du -sh "$final" | cut -f1), $((SECONDS - start)) s"
 }
 
-# The dynamic loader among the unpacked packages of TREE; its name, which the ABI fixes, tells it.
+# The dynamic loader among the unpacked packages of TREE; its name, which the ABI fixes, tells it. Before trixie libc was in /lib.
 prefix_loader() {
-    find "$1/usr/lib" -name 'ld-linux*.so.*' | head -n 1
+    find "$1" -path '*/lib/*' -name 'ld-linux*.so.*' | head -n 1
 }
 
 # All directories of TREE that hold shared libraries, as a search path.
 prefix_library_path() {
-    find "$1/usr" \( -name '*.so' -o -name '*.so.*' \) ! -type d -printf '%h\n' | sort -u | paste -sd:
+    find "$1" \( -name '*.so' -o -name '*.so.*' \) ! -type d -printf '%h\n' | sort -u | paste -sd:
 }
 
 is_elf() {

@@ -58,11 +58,14 @@ otp_prefix_version() {
     printf 'OTP %s, Elixir %s\n' "$(otp_version_of "$1/usr/lib/erlang")" "$(elixir_version_of "$1/usr/lib/elixir/bin/elixir")"
 }
 
-otp_build() {
-    local tree=$1 out=$2 final=$3 link
-    debs_unpack_closure trixie "$tree" '^(lib|zlib1g$|erlang-|elixir$)' '^libpython' "${otp_packages[@]}"
+otp_build() { otp_build_from "$otp_suite" "$@"; }
+
+# otp_build_from SUITE TREE OUT FINAL: scripts/otp-matrix builds other suites by the same recipe.
+otp_build_from() {
+    local suite=$1 tree=$2 out=$3 final=$4 link
+    debs_unpack_closure "$suite" "$tree" '^(lib|zlib1g$|erlang-|elixir$)' '^libpython' "${otp_packages[@]}"
     # Observer's back end and etop work without its windows, whose closure is a desktop.
-    debs_unpack trixie "$tree" erlang-observer
+    debs_unpack "$suite" "$tree" erlang-observer
     mkdir -p "$out/usr/lib" "$out/bin"
     mv "$tree/usr/lib/erlang" "$tree/usr/lib/elixir" "$out/usr/lib/"
     # The same scripts twice: in bin/ and in erts-*/bin/.

@@ -4,6 +4,7 @@
 //! binaries), `session`, `start_timeout_ms`, `hang_timeout_ms` (or `infinity`), `max_restarts`, `max_seconds` and
 //! `on_exit` (`keep` or `stop`). `restart` and `shutdown` are OTP's own.
 
+use crate::api::otp_child::OtpChild;
 use crate::etf::{Atom, Term};
 use crate::supervisor::{OnExit, Restart, ServerSpec};
 use crate::types::ServerId;
@@ -24,42 +25,25 @@ fn invalid(text: impl Into<String>) -> SpecError {
     SpecError::Invalid(text.into())
 }
 
-/// Reads a child spec: the map form, or the old tuple form.
-pub fn from_term(term: &Term) -> Result<ServerSpec, SpecError> {
-    let (id, start, restart, shutdown) = match term {
-        Term::Map(_) => (
-            term.map_get("id"),
-            term.map_get("start"),
-            term.map_get("restart"),
-            term.map_get("shutdown"),
-        ),
-        Term::Tuple(e) if e.len() == 6 => (Some(&e[0]), Some(&e[1]), Some(&e[2]), Some(&e[3])),
-        _ => return Err(invalid("a child spec is a map or a tuple of six")),
-    };
-    let id = id.ok_or_else(|| invalid("id is missing"))?;
-    let id = crate::api::request::server_id(id).map_err(|error| invalid(error.to_string()))?;
-    let options = start.and_then(start_options).ok_or_else(|| {
+/// What a child that OTP accepts means for us.
+pub fn from_child(child: &OtpChild) -> Result<ServerSpec, SpecError> {
+    let id =
+        crate::api::request::server_id(&child.id).map_err(|error| invalid(error.to_string()))?;
+    let options = start_options(&child.start).ok_or_else(|| {
         invalid("start must be {godot, start_link, [#{command => [Program, Argument, ...]}]}")
     })?;
     let mut spec = ServerSpec::new(id, command(options)?);
     read_options(options, &mut spec)?;
-    if let Some(restart) = restart {
-        spec.restart = match restart.as_atom().map(Atom::as_str) {
-            Some("permanent") => Restart::Permanent,
-            Some("transient") => Restart::Transient,
-            Some("temporary") => Restart::Temporary,
-            _ => return Err(invalid("restart must be permanent, transient or temporary")),
-        };
-    }
-    match shutdown.map(|s| (s.as_u64(), s.as_atom().map(Atom::as_str))) {
-        None | Some((None, Some("infinity"))) => {}
-        Some((Some(ms), _)) => spec.stop_timeout = Duration::from_millis(ms),
-        Some((None, Some("brutal_kill"))) => spec.stop_timeout = Duration::ZERO,
-        Some(_) => {
-            return Err(invalid(
-                "shutdown must be milliseconds, infinity or brutal_kill",
-            ));
-        }
+    spec.restart = match child.restart.as_atom().map(Atom::as_str) {
+        Some("transient") => Restart::Transient,
+        Some("temporary") => Restart::Temporary,
+        _ => Restart::Permanent,
+    };
+    // With `infinity` our own default holds: a game that never ends must not keep sidekick for ever.
+    if let Some(ms) = child.shutdown.as_u64() {
+        spec.stop_timeout = Duration::from_millis(ms);
+    } else if child.shutdown.is_atom("brutal_kill") {
+        spec.stop_timeout = Duration::ZERO;
     }
     Ok(spec)
 }
@@ -142,8 +126,8 @@ fn text(value: &Term, name: &str) -> Result<String, SpecError> {
         .ok_or_else(|| invalid(format!("{name} must hold binaries in UTF-8")))
 }
 
-/// The child spec as `get_childspec` gives it. The environment is left out: it may hold secrets.
-pub fn to_term(spec: &ServerSpec) -> Term {
+/// The child as OTP tells of it. The environment is left out: it may hold secrets.
+pub fn to_child(spec: &ServerSpec) -> OtpChild {
     let millis = |d: Duration| Term::int(i128::try_from(d.as_millis()).unwrap_or(i128::MAX));
     let command = spec
         .command
@@ -175,22 +159,24 @@ pub fn to_term(spec: &ServerSpec) -> Term {
         Restart::Transient => "transient",
         Restart::Temporary => "temporary",
     };
-    Term::map([
-        ("id", id_atom(&spec.id)),
-        (
-            "start",
-            Term::tuple(vec![
-                Term::atom(MODULE),
-                Term::atom("start_link"),
-                Term::list(vec![options]),
-            ]),
-        ),
-        ("restart", Term::atom(restart)),
-        ("significant", Term::bool(false)),
-        ("shutdown", millis(spec.stop_timeout)),
-        ("type", Term::atom("worker")),
-        ("modules", Term::list(vec![Term::atom(MODULE)])),
-    ])
+    let start = [
+        Term::atom(MODULE),
+        Term::atom("start_link"),
+        Term::list([options]),
+    ];
+    let shutdown = if spec.stop_timeout.is_zero() {
+        Term::atom("brutal_kill")
+    } else {
+        millis(spec.stop_timeout)
+    };
+    OtpChild {
+        id: id_atom(&spec.id),
+        start: Term::tuple(start),
+        restart: Term::atom(restart),
+        shutdown,
+        kind: Term::atom("worker"),
+        modules: Term::list([Term::atom(MODULE)]),
+    }
 }
 
 fn id_atom(id: &ServerId) -> Term {
@@ -215,13 +201,17 @@ mod tests {
         ])
     }
 
+    fn read(term: &Term) -> Result<ServerSpec, SpecError> {
+        from_child(&OtpChild::parse(term).expect("a spec for OTP"))
+    }
+
     fn command() -> Term {
         Term::list(vec![Term::text("godot"), Term::text("--headless")])
     }
 
     #[test]
     fn the_map_form_is_read_and_given_back() {
-        let read = from_term(&spec(Term::map([
+        let read = read(&spec(Term::map([
             ("command", command()),
             ("max_restarts", Term::int(9)),
         ])))
@@ -229,7 +219,7 @@ mod tests {
         assert_eq!(read.command, ["godot", "--headless"]);
         assert_eq!((read.restart, read.max_restarts), (Restart::Transient, 9));
         assert_eq!(read.stop_timeout, Duration::from_millis(2500));
-        assert_eq!(from_term(&to_term(&read)), Ok(read));
+        assert_eq!(from_child(&to_child(&read)), Ok(read));
     }
 
     #[test]
@@ -240,17 +230,14 @@ mod tests {
         let mut elements: Vec<Term> = pairs.into_iter().map(|(_, value)| value).collect();
         elements.extend([Term::atom("worker"), Term::list(vec![Term::atom("godot")])]);
         assert_eq!(
-            from_term(&Term::tuple(elements))
-                .expect("valid")
-                .id
-                .as_str(),
+            read(&Term::tuple(elements)).expect("valid").id.as_str(),
             "arena"
         );
     }
 
     #[test]
     fn what_is_wrong_is_said() {
-        let wrong = |options| from_term(&spec(options)).expect_err("invalid").to_string();
+        let wrong = |options| read(&spec(options)).expect_err("invalid").to_string();
         assert!(wrong(Term::map([])).contains("command"));
         assert!(
             wrong(Term::map([
@@ -266,6 +253,5 @@ mod tests {
             ]))
             .contains("too large")
         );
-        assert!(from_term(&Term::int(1)).is_err());
     }
 }

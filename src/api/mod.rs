@@ -11,6 +11,7 @@ mod error;
 mod events;
 mod functions;
 mod json;
+mod otp_child;
 mod parts;
 mod pids;
 mod process;

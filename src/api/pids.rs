@@ -4,10 +4,12 @@
 //! as `message_received`. Exit signals go to the supervisor. The pid ends with the reason of the server's end.
 
 use crate::api::Parts;
+use crate::api::child_spec::MODULE;
 use crate::api::reply;
 use crate::etf::{Pid, Term};
 use crate::godot::ScriptError;
 use crate::node::gen_call::{self, Incoming};
+use crate::node::sys::{System, Traffic};
 use crate::node::{Process, Signal};
 use crate::supervisor::{EndReason, EventKind, ExitRequest, Status};
 use crate::types::ServerId;
@@ -164,9 +166,24 @@ fn begin(parts: &Arc<Parts>, id: &ServerId, start_number: u64) {
 
 async fn serve(parts: Arc<Parts>, id: ServerId, start_number: u64, mut process: Process) {
     let calls = Arc::new(Semaphore::new(CALLS_MAX));
+    let pid = process.pid().clone();
+    let mut system = System::new(&parts.node, &pid, id.as_str(), MODULE).ends();
     while let Some(signal) = process.recv().await {
         match signal {
-            Signal::Message { term, .. } => message(&parts, &id, &calls, term),
+            Signal::Message { term, .. } => {
+                system.traffic().received();
+                match gen_call::parse(term) {
+                    Incoming::System { from, request } => {
+                        let state = || state_of(&parts, &id, &pid);
+                        let end = system.answer(&parts.node, &from, request, state);
+                        // `GenServer.stop`: whatever reason it gives, ours is `shutdown`.
+                        if end.is_some() {
+                            exit(&parts, &id, start_number, ExitRequest::Shutdown);
+                        }
+                    }
+                    other => message(&parts, &id, &calls, system.traffic(), other),
+                }
+            }
             // A process that happened to be linked and ended is no reason to end a game; exit/2 is a request.
             Signal::Exit { linked: true, .. } => {}
             Signal::Exit { reason, kill, .. } => {
@@ -176,15 +193,32 @@ async fn serve(parts: Arc<Parts>, id: ServerId, start_number: u64, mut process: 
                     Some("shutdown") => ExitRequest::Shutdown,
                     _ => ExitRequest::Other,
                 };
-                let (supervisor, id) = (parts.supervisor.clone(), id.clone());
-                tokio::spawn(async move { supervisor.exit(&id, start_number, request).await });
+                exit(&parts, &id, start_number, request);
             }
         }
     }
 }
 
-fn message(parts: &Arc<Parts>, id: &ServerId, calls: &Arc<Semaphore>, term: Term) {
-    match gen_call::parse(term) {
+/// Tells the supervisor, which may take its time.
+fn exit(parts: &Parts, id: &ServerId, start_number: u64, request: ExitRequest) {
+    let (supervisor, id) = (parts.supervisor.clone(), id.clone());
+    tokio::spawn(async move { supervisor.exit(&id, start_number, request).await });
+}
+
+/// What `sys:get_state` shows: the server's status.
+fn state_of(parts: &Parts, id: &ServerId, pid: &Pid) -> Term {
+    let status = parts.supervisor.server(id);
+    status.map_or_else(Term::nil, |status| reply::status(&status, Some(pid)))
+}
+
+fn message(
+    parts: &Arc<Parts>,
+    id: &ServerId,
+    calls: &Arc<Semaphore>,
+    traffic: &Traffic,
+    message: Incoming,
+) {
+    match message {
         Incoming::Call { from, request } => {
             let Ok(permit) = calls.clone().try_acquire_owned() else {
                 parts
@@ -192,20 +226,17 @@ fn message(parts: &Arc<Parts>, id: &ServerId, calls: &Arc<Semaphore>, term: Term
                     .reply(&from, Term::error("overloaded", Term::map([])));
                 return;
             };
-            let (parts, id) = (parts.clone(), id.clone());
+            let (parts, id, traffic) = (parts.clone(), id.clone(), traffic.clone());
             tokio::spawn(async move {
                 let answer = parts.sessions.call(&id, request, CALL_TIMEOUT).await;
                 parts
                     .node
                     .reply(&from, answer.unwrap_or_else(|error| script_error(&error)));
+                traffic.sent();
                 drop(permit);
             });
         }
-        Incoming::System { from, .. } => {
-            parts
-                .node
-                .reply(&from, Term::error("not_supported", Term::map([])));
-        }
+        Incoming::System { .. } => {}
         Incoming::Cast(term) | Incoming::Other(term) => {
             if let Err(error) = parts.sessions.deliver(id, term) {
                 tracing::debug!(server = %id, %error, "message not delivered");

@@ -65,7 +65,8 @@ async fn handle(parts: &Arc<Parts>, caller: &Atom, request: Request) -> Result<T
     }
 }
 
-fn info(parts: &Parts) -> Term {
+/// The value of `:info`.
+pub fn info(parts: &Parts) -> Term {
     let peers = parts.node.peers().into_iter().map(|peer| {
         Term::map([
             ("node", Term::Atom(peer.node.atom().clone())),

@@ -4,6 +4,7 @@ use crate::dist::control::Target;
 use crate::dist::{NodeName, frames};
 use crate::etf::{Atom, Pid, Reference, Term};
 use crate::node::connection::Connection;
+use crate::node::registry::LocalId;
 use crate::node::waiters::Told;
 use crate::node::{Node, Signal};
 use std::future::Future;
@@ -112,7 +113,9 @@ impl Node {
         let deadline = Instant::now() + timeout;
         let call = async {
             if *node == self.inner.options.name {
-                return self.call_local(&Atom::new(name), request).await;
+                let id = self.inner.registry.whereis(&Atom::new(name));
+                let id = id.ok_or(CallError::NoProc)?;
+                return self.call_local("$gen_call", id, request).await;
             }
             let connection = self.connected(node).await?;
             connection.outbox.has_room().await;
@@ -132,7 +135,7 @@ impl Node {
         let reference = self.make_ref();
         let told = self.inner.waiters.wait(&reference, Some(connection.id));
         let target = Target::Name(name.clone());
-        let message = self.call_message(&reference, connection.aliases, request);
+        let message = self.call_message("$gen_call", &reference, connection.aliases, request);
         let from = &self.inner.system;
         let sent = connection.outbox.push(|out| {
             if connection.monitors {
@@ -163,9 +166,14 @@ impl Node {
         }
     }
 
-    async fn call_local(&self, name: &Atom, request: Term) -> Result<Term, CallError> {
+    /// Calls a local process by a message of this kind.
+    pub(super) async fn call_local(
+        &self,
+        kind: &str,
+        id: LocalId,
+        request: Term,
+    ) -> Result<Term, CallError> {
         let registry = &self.inner.registry;
-        let id = registry.whereis(name).ok_or(CallError::NoProc)?;
         let mailbox = registry.mailbox(id).ok_or(CallError::NoProc)?;
         let reference = self.make_ref();
         let told = self.inner.waiters.wait(&reference, None);
@@ -179,7 +187,7 @@ impl Node {
             self.inner.waiters.forget(&reference);
             return Err(CallError::NoProc);
         }
-        let term = self.call_message(&reference, true, request);
+        let term = self.call_message(kind, &reference, true, request);
         let (node, target) = (self.clone(), Target::Pid(pid));
         let _monitoring = Monitoring {
             node,
@@ -200,7 +208,7 @@ impl Node {
         }
     }
 
-    fn call_message(&self, reference: &Reference, alias: bool, request: Term) -> Term {
+    fn call_message(&self, kind: &str, reference: &Reference, alias: bool, request: Term) -> Term {
         let reference = Term::Ref(reference.clone());
         let tag = if alias {
             Term::ImproperList(vec![Term::atom("alias")], Box::new(reference))
@@ -208,7 +216,7 @@ impl Node {
             reference
         };
         let from = Term::tuple([Term::Pid(self.inner.system.clone()), tag]);
-        Term::tuple([Term::atom("$gen_call"), from, request])
+        Term::tuple([Term::atom(kind), from, request])
     }
 
     /// Watches a process of a connected node, or of this one.

@@ -8,6 +8,7 @@ use crate::node::connection::Connection;
 use crate::node::gen_call::{self, Incoming};
 use crate::node::process::Mailbox;
 use crate::node::registry::Watcher;
+use crate::node::sys::System;
 use crate::node::waiters::Told;
 use crate::node::{Node, Signal, erpc, rex};
 use std::sync::Arc;
@@ -92,10 +93,7 @@ impl Node {
 
     async fn message_to(&self, to: &Pid, from: Option<Pid>, payload: Term) {
         if *to == self.inner.system {
-            // A reply to one of our calls by a server that does not use the alias.
-            if let Some((tag, reply)) = split_reply(payload) {
-                self.inner.waiters.tell(&tag, Told::Reply(reply));
-            }
+            self.message_to_node(payload);
         } else if let Some(mailbox) = self.mailbox(to) {
             self.deliver(
                 &mailbox,
@@ -134,7 +132,7 @@ impl Node {
         let registry = &self.inner.registry;
         let id = match &target {
             Target::Pid(pid) if *pid == self.inner.system => return,
-            Target::Name(name) if matches!(name.as_str(), "net_kernel" | "rex") => return,
+            Target::Name(name) if Self::is_own_name(name) => return,
             Target::Pid(pid) => self.is_local(pid).then_some((pid.id, pid.serial)),
             Target::Name(name) => registry.whereis(name),
         };
@@ -172,16 +170,36 @@ impl Node {
         }
     }
 
-    /// `net:ping` asks this; everything else that is sent to `net_kernel` is not for us.
+    /// `net_adm:ping` asks this; everything else that is sent to `net_kernel` is not for us, and as in OTP goes unanswered.
     fn net_kernel(&self, payload: Term) {
-        if let Incoming::Call { from, request } = gen_call::parse(payload) {
-            if request
-                .as_tuple()
-                .is_some_and(|r| r.len() == 2 && r[0].is_atom("is_auth"))
+        match gen_call::parse(payload) {
+            Incoming::Call { from, request }
+                if request
+                    .as_tuple()
+                    .is_some_and(|r| r.len() == 2 && r[0].is_atom("is_auth")) =>
             {
                 self.reply(&from, Term::atom("yes"));
             }
+            Incoming::System { from, request } => self.system_message(&from, request),
+            _ => {}
         }
+    }
+
+    /// What is sent to the pid that stands for the node.
+    fn message_to_node(&self, payload: Term) {
+        if payload.as_tuple().is_some_and(|parts| parts.len() == 3) {
+            self.net_kernel(payload);
+        } else if let Some((tag, reply)) = split_reply(payload) {
+            // A reply to one of our calls by a server that does not use the alias.
+            self.inner.waiters.tell(&tag, Told::Reply(reply));
+        }
+    }
+
+    /// `sys` asks `net_kernel` or `rex`.
+    pub(super) fn system_message(&self, from: &gen_call::From, request: Term) {
+        let mut system = System::new(self, &self.inner.system, "net_kernel", "sidekick");
+        let state = || Term::map([("name", Term::Atom(self.name().atom().clone()))]);
+        system.answer(self, from, request, state);
     }
 
     async fn deliver(&self, mailbox: &Mailbox, signal: Signal) {

@@ -80,6 +80,10 @@ impl Accepted {
         });
     }
 
+    fn error(&self, answer_as: Term, reason: Term) -> Term {
+        Term::tuple([answer_as, Term::atom("error"), reason, self.apply.stack()])
+    }
+
     /// The exit reason by which `erpc` carries the result.
     fn reason(&self, outcome: Result<Outcome, Term>) -> Term {
         let Some(answer_as) = self.answer_as.clone() else {
@@ -87,13 +91,8 @@ impl Accepted {
         };
         match outcome {
             Ok(Outcome::Return(value)) => Term::tuple([answer_as, Term::atom("return"), value]),
-            Ok(Outcome::Undef) => Term::tuple([
-                answer_as,
-                Term::atom("error"),
-                Term::atom("undef"),
-                self.apply.stack(),
-            ]),
-            Err(fault) => Term::tuple([answer_as, Term::atom("error"), fault, Term::list([])]),
+            Ok(Outcome::Undef) => self.error(answer_as, Term::atom("undef")),
+            Ok(Outcome::Error(reason)) | Err(reason) => self.error(answer_as, reason),
         }
     }
 }

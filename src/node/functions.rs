@@ -25,6 +25,8 @@ pub enum Outcome {
     Return(Term),
     /// No such function: the caller sees `undef`, as OTP would say it.
     Undef,
+    /// It raised an error of this reason (`badarg`): the caller sees it as its own.
+    Error(Term),
 }
 
 /// What the node offers beyond the few functions it answers itself.
@@ -97,8 +99,11 @@ impl Functions for Node {
         function: &'a str,
         args: Vec<Term>,
     ) -> BoxFuture<'a, Outcome> {
-        if let Some(value) = self.own_function(module, function, &args) {
-            return Box::pin(std::future::ready(Outcome::Return(value)));
+        if let Some(outcome) = self.tool(module, function, &args) {
+            return Box::pin(std::future::ready(outcome));
+        }
+        if let Some(question) = self.system_question(module, function, &args) {
+            return Box::pin(self.ask_system(question));
         }
         let given = self
             .inner
@@ -112,29 +117,5 @@ impl Functions for Node {
                 None => Outcome::Undef,
             }
         })
-    }
-}
-
-impl Node {
-    /// The little that OTP's tools ask of any node.
-    fn own_function(&self, module: &str, function: &str, args: &[Term]) -> Option<Term> {
-        let peers = |all: bool| {
-            let connections = self.inner.connections.all();
-            let shown = connections.iter().filter(|c| all || !c.hidden);
-            Term::list(
-                shown
-                    .map(|c| Term::Atom(c.peer.atom().clone()))
-                    .collect::<Vec<_>>(),
-            )
-        };
-        let ticktime_s = self.inner.options.ticktime.as_secs() as i64;
-        match (module, function, args) {
-            ("erlang", "node", []) => Some(Term::Atom(self.inner.options.name.atom().clone())),
-            ("erlang", "is_alive", []) => Some(Term::bool(true)),
-            ("erlang", "nodes", []) => Some(peers(false)),
-            ("erlang", "nodes", [Term::Atom(kind)]) if *kind == "connected" => Some(peers(true)),
-            ("net_kernel", "get_net_ticktime", []) => Some(Term::Int(ticktime_s)),
-            _ => None,
-        }
     }
 }

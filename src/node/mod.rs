@@ -22,6 +22,8 @@ mod options;
 mod process;
 mod registry;
 mod rex;
+pub mod sys;
+mod tools;
 mod waiters;
 
 pub use crate::dist::tls::{TlsFiles, TlsFilesError};

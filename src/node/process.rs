@@ -89,6 +89,11 @@ impl Mailbox {
         )
     }
 
+    /// How many signals wait in it.
+    pub(super) fn queued(&self) -> usize {
+        self.sender.max_capacity() - self.sender.capacity()
+    }
+
     /// Puts a signal in without waiting; gives it back where it is worth waiting for room.
     pub(super) fn try_put(&self, signal: Signal, dropped: &AtomicU64) -> Result<(), Signal> {
         match self.sender.try_send(signal) {

@@ -6,6 +6,7 @@ use crate::node::connection::{Connection, ConnectionId};
 use crate::node::process::Mailbox;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// Number of a local process: `id` and `serial` of its pid.
 pub(super) type LocalId = (u32, u32);
@@ -50,13 +51,60 @@ pub(super) struct Ending {
     pub(super) local_watches: Vec<Reference>,
 }
 
+/// What can be seen of a process from outside.
+#[derive(Debug)]
+pub(super) struct Portrait {
+    pub(super) name: Option<Atom>,
+    pub(super) queued: usize,
+    pub(super) links: Vec<Pid>,
+    pub(super) monitored_by: Vec<Pid>,
+}
+
 /// All local processes of a node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Registry {
     tables: Mutex<Tables>,
+    started: Instant,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            tables: Mutex::default(),
+            started: Instant::now(),
+        }
+    }
 }
 
 impl Registry {
+    /// When the node came to be.
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// All processes.
+    pub(super) fn pids(&self) -> Vec<Pid> {
+        let tables = self.lock();
+        tables.processes.values().map(|e| e.pid.clone()).collect()
+    }
+
+    /// All names.
+    pub(super) fn names(&self) -> Vec<Atom> {
+        self.lock().names.keys().cloned().collect()
+    }
+
+    /// What can be seen of one process.
+    pub(super) fn portrait(&self, id: LocalId) -> Option<Portrait> {
+        let tables = self.lock();
+        let entry = tables.processes.get(&id)?;
+        Some(Portrait {
+            name: entry.name.clone(),
+            queued: entry.mailbox.queued(),
+            links: entry.links.keys().map(|(_, pid)| pid.clone()).collect(),
+            monitored_by: entry.watchers.values().map(|w| w.pid.clone()).collect(),
+        })
+    }
+
     /// A number that no process of this node had yet.
     pub(super) fn next_id(&self) -> LocalId {
         let mut tables = self.lock();

@@ -12,7 +12,8 @@ pub(super) fn handle(node: &Node, connection: &Arc<Connection>, payload: Term) {
     let (from, request) = match gen_call::parse(payload) {
         Incoming::Call { from, request } => (Some(from), request),
         Incoming::Cast(request) => (None, request),
-        _ => return,
+        Incoming::System { from, request } => return node.system_message(&from, request),
+        Incoming::Other(_) => return,
     };
     let caller = Caller {
         node: connection.peer.atom().clone(),
@@ -44,7 +45,7 @@ pub(super) fn handle(node: &Node, connection: &Arc<Connection>, payload: Term) {
         let value = match apply.run(&node).await {
             Ok(Outcome::Return(value)) => value,
             Ok(Outcome::Undef) => exit(Term::atom("undef"), apply.stack()),
-            Err(fault) => exit(fault, Term::list([])),
+            Ok(Outcome::Error(reason)) | Err(reason) => exit(reason, apply.stack()),
         };
         answer(&node, from.as_ref(), value);
     });

@@ -164,14 +164,15 @@ Check.that(
 )
 
 Check.that(
-  "terminate and delete it",
-  Supervisor.terminate_child(sup, :extra) == :ok and Supervisor.delete_child(sup, :extra) == :ok
+  "a temporary child is gone once it was terminated",
+  Supervisor.terminate_child(sup, :extra) == :ok and
+    Supervisor.delete_child(sup, :extra) == {:error, :not_found}
 )
 
 Check.that(
-  "a spec that is none",
+  "a start function that does not exist",
   match?(
-    {:error, {:invalid_child_spec, _}},
+    {:error, {{:EXIT, {:undef, [{:other, :start, [], []} | _]}}, _}},
     Supervisor.start_child(sup, %{child | start: {:other, :start, []}})
   )
 )
