@@ -20,6 +20,7 @@ mod servers;
 mod service;
 mod subscriptions;
 mod supervisor_process;
+mod told;
 
 pub use cluster::NodeCluster;
 pub use error::ApiError;

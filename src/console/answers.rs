@@ -1,8 +1,9 @@
 //! What each command asks, and how the answer is shown. Commands that follow something are in `follow`.
 
 use super::asking::{Sidekick, refused};
-use super::commands::{self, Command, TABLE, nearest};
+use super::commands::Command;
 use super::json::Refused;
+use super::table::{self, TABLE, nearest};
 use crate::etf::Term;
 use crate::show;
 use serde_json::{Value, json};
@@ -47,18 +48,25 @@ async fn done(sidekick: &Sidekick, command: Command) -> Result<String, Refused> 
         }
         Command::Streams => show::streams(&ask("streams", vec![]).await?),
         Command::Stream(name) => show::fields(&ask("stream", vec![text(&name)]).await?),
-        Command::Read { stream, from, limit } => read(sidekick, &stream, from, limit).await?,
+        Command::Read {
+            stream,
+            from,
+            limit,
+        } => read(sidekick, &stream, from, limit).await?,
         Command::State { scope, key: None } => {
             show::state(&scope, &ask("state", vec![text(&scope)]).await?)
         }
-        Command::State { scope, key: Some(key) } => {
-            show::document(&ask("get_state", vec![text(&scope), text(&key)]).await?)
-        }
+        Command::State {
+            scope,
+            key: Some(key),
+        } => show::document(&ask("get_state", vec![text(&scope), text(&key)]).await?),
         Command::Sinks => show::sinks(&ask("sinks", vec![]).await?),
         Command::Peers => show::peers(&ask("info", vec![]).await?["peers"]),
         Command::Info => show::fields(&ask("info", vec![]).await?),
         Command::Version => format!("sidekick {}\n", env!("CARGO_PKG_VERSION")),
-        Command::Trace(_) => "trace is off; it is on while its lines come, until Enter\n".to_owned(),
+        Command::Trace(_) => {
+            "trace is off; it is on while its lines come, until Enter\n".to_owned()
+        }
         Command::Nothing | Command::Exit | Command::Events { .. } => String::new(),
     })
 }
@@ -83,12 +91,19 @@ async fn all_crashes(sidekick: &Sidekick) -> Result<String, Refused> {
 }
 
 /// Records from a sequence on, or the last ones.
-async fn read(sidekick: &Sidekick, stream: &str, from: Option<u64>, limit: u64) -> Result<String, Refused> {
+async fn read(
+    sidekick: &Sidekick,
+    stream: &str,
+    from: Option<u64>,
+    limit: u64,
+) -> Result<String, Refused> {
     let from = if let Some(from) = from {
         from
     } else {
         let info = sidekick.ask("stream", vec![Term::text(stream)]).await?;
-        (info["last"].as_u64().unwrap_or(0) + 1).saturating_sub(limit).max(1)
+        (info["last"].as_u64().unwrap_or(0) + 1)
+            .saturating_sub(limit)
+            .max(1)
     };
     let arguments = vec![Term::text(stream), Term::int(from), Term::int(limit)];
     let records = sidekick.ask("read", arguments).await?;
@@ -96,18 +111,25 @@ async fn read(sidekick: &Sidekick, stream: &str, from: Option<u64>, limit: u64) 
 }
 
 fn help(of: Option<&str>) -> String {
-    let wanted = match of.map(commands::find) {
+    let wanted = match of.map(table::find) {
         None => None,
         Some(Ok(entry)) => Some(entry.name),
         Some(Err(error)) => return format!("{error}\n"),
     };
-    let width = TABLE.iter().map(|entry| entry.usage().len()).max().unwrap_or(0);
-    let entries = TABLE.iter().filter(|entry| wanted.is_none_or(|name| entry.name == name));
+    let width = TABLE
+        .iter()
+        .map(|entry| entry.usage().len())
+        .max()
+        .unwrap_or(0);
+    let entries = TABLE
+        .iter()
+        .filter(|entry| wanted.is_none_or(|name| entry.name == name));
     let mut text: String = entries
         .map(|entry| format!("  {:<width$}  {}\n", entry.usage(), entry.about))
         .collect();
     if wanted.is_none() {
-        text += "Tab completes; what is followed ends with Enter; \"quotes\" keep spaces in a name\n";
+        text +=
+            "Tab completes; what is followed ends with Enter; \"quotes\" keep spaces in a name\n";
     }
     text
 }

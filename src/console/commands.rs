@@ -1,95 +1,12 @@
-//! The commands: one table from which parsing, help and completion are made.
+//! A line as a command.
 
-use super::words::{self, OpenQuote};
+use super::table::{self, Entry, Misunderstood};
+use super::words;
 
 /// Records that `read` shows where nobody says how many.
 const READ_DEFAULT: u64 = 20;
 /// Lines that `logs` shows where nobody says how many.
 const LOGS_DEFAULT: u64 = 20;
-
-/// What a place in a command stands for; completion offers what there is of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// A command.
-    Command,
-    /// A server.
-    Server,
-    /// A stream.
-    Stream,
-    /// A scope; that of a game is its server's id.
-    Scope,
-    /// One of these words.
-    OneOf(&'static [&'static str]),
-    /// Anything else.
-    Free,
-}
-
-/// A command as the table holds it.
-#[derive(Debug)]
-pub struct Entry {
-    /// Its name.
-    pub name: &'static str,
-    /// What follows the name.
-    pub arguments: &'static str,
-    /// What it does.
-    pub about: &'static str,
-    /// What its words stand for, options apart.
-    pub places: &'static [Place],
-    /// How many of them must be there.
-    pub needed: usize,
-    /// Its options.
-    pub options: &'static [&'static str],
-}
-
-const fn entry(
-    name: &'static str,
-    arguments: &'static str,
-    places: &'static [Place],
-    needed: usize,
-    about: &'static str,
-) -> Entry {
-    Entry {
-        name,
-        arguments,
-        about,
-        places,
-        needed,
-        options: &[],
-    }
-}
-
-use Place::{Free, OneOf, Scope, Server, Stream};
-
-/// Every command.
-pub const TABLE: &[Entry] = &[
-    entry("help", "[COMMAND]", &[Place::Command], 0, "this table, or more about one command"),
-    entry("status", "[ID]", &[Server], 0, "servers, sinks, peers and the buffer, or one server in detail"),
-    entry("servers", "", &[], 0, "the servers, each with how it is"),
-    entry("server", "ID", &[Server], 1, "one server in detail"),
-    entry("start", "ID", &[Server], 1, "start a server that is stopped or quarantined"),
-    entry("stop", "ID", &[Server], 1, "stop a server gracefully"),
-    entry("restart", "ID", &[Server], 1, "stop a server gracefully and start it again"),
-    entry("drain", "ID", &[Server], 1, "ask a server to finish by itself, then stop it"),
-    entry("kill", "ID", &[Server], 1, "kill a server's process; its restart policy applies afterwards"),
-    Entry {
-        options: &["-f", "-n"],
-        ..entry("logs", "[-f] [-n LINES] ID", &[Server], 0, "the last lines a server wrote; -f goes on with new ones (of every server without an ID)")
-    },
-    entry("crashes", "[ID]", &[Server], 0, "crash bundles of one server or of all"),
-    entry("crash", "ID NUMBER", &[Server, Free], 2, "one crash bundle whole"),
-    entry("streams", "", &[], 0, "the streams with their ranges and cursors"),
-    entry("stream", "STREAM", &[Stream], 1, "one stream in detail"),
-    entry("read", "STREAM [FROM [LIMIT]]", &[Stream, Free, Free], 1, "records of a stream from a sequence on; without FROM the last ones"),
-    entry("state", "SCOPE [KEY]", &[Scope, Free], 1, "state of a scope (a server's id), or one value of it"),
-    entry("sinks", "", &[], 0, "the sinks and how far each is"),
-    entry("peers", "", &[], 0, "the connected nodes"),
-    entry("events", "", &[], 0, "follow what happens to servers, peers and the buffer"),
-    entry("follow", "", &[], 0, "events and the log lines of every server together"),
-    entry("trace", "on [LEVEL]|off", &[OneOf(&["on", "off"]), OneOf(&["info", "debug", "trace"])], 1, "follow sidekick's own log, with every request that peers make (LEVEL: info, debug, trace)"),
-    entry("info", "", &[], 0, "name, version, identity and buffer of this sidekick"),
-    entry("version", "", &[], 0, "the version of this sidekick"),
-    entry("exit", "", &[], 0, "leave; sidekick and the games go on (quit does the same)"),
-];
 
 /// What somebody may do to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,83 +42,33 @@ pub enum Command {
     Servers,
     Server(String),
     Act(Action, String),
-    Logs { server: Option<String>, follow: bool, lines: u64 },
+    Logs {
+        server: Option<String>,
+        follow: bool,
+        lines: u64,
+    },
     Crashes(Option<String>),
     Crash(String, u64),
     Streams,
     Stream(String),
-    Read { stream: String, from: Option<u64>, limit: u64 },
-    State { scope: String, key: Option<String> },
+    Read {
+        stream: String,
+        from: Option<u64>,
+        limit: u64,
+    },
+    State {
+        scope: String,
+        key: Option<String>,
+    },
     Sinks,
     Peers,
-    Events { logs: bool },
+    Events {
+        logs: bool,
+    },
     Trace(Option<String>),
     Info,
     Version,
     Exit,
-}
-
-/// Why a line is no command. Each text says what to type instead.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Misunderstood {
-    /// Quotes.
-    #[error(transparent)]
-    Quote(#[from] OpenQuote),
-    /// No such command.
-    #[error("there is no command {name}{}; help lists them", nearest.map(|n| format!("; did you mean {n}?")).unwrap_or_default())]
-    Unknown {
-        /// What was typed.
-        name: String,
-        /// What may have been meant.
-        nearest: Option<&'static str>,
-    },
-    /// Too little, too much, or a wrong word.
-    #[error("{problem}; type  {usage}")]
-    Usage {
-        /// What is wrong.
-        problem: String,
-        /// How it is right.
-        usage: String,
-    },
-}
-
-impl Entry {
-    /// How it is typed.
-    pub fn usage(&self) -> String {
-        format!("{} {}", self.name, self.arguments).trim_end().to_owned()
-    }
-
-    fn wrong(&self, problem: impl Into<String>) -> Misunderstood {
-        Misunderstood::Usage {
-            problem: problem.into(),
-            usage: self.usage(),
-        }
-    }
-}
-
-/// The command of this name.
-pub fn find(name: &str) -> Result<&'static Entry, Misunderstood> {
-    let name = match name {
-        "quit" | "q" => "exit",
-        "h" | "?" => "help",
-        other => other,
-    };
-    TABLE
-        .iter()
-        .find(|entry| entry.name == name)
-        .ok_or_else(|| Misunderstood::Unknown {
-            name: name.to_owned(),
-            nearest: nearest(name, TABLE.iter().map(|entry| entry.name)),
-        })
-}
-
-/// The word that is most like this one, where one is like enough.
-pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .map(|known| (strsim::jaro_winkler(word, known), known))
-        .filter(|(alike, _)| *alike > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, known)| known)
 }
 
 /// Understands a line.
@@ -210,7 +77,7 @@ pub fn parse(line: &str) -> Result<Command, Misunderstood> {
     let Some(name) = words.next() else {
         return Ok(Command::Nothing);
     };
-    let entry = find(&name)?;
+    let entry = table::find(&name)?;
     let mut given = Given::read(entry, words)?;
     Ok(match entry.name {
         "help" => Command::Help(given.word()),
@@ -272,16 +139,23 @@ impl Given {
                 "-f" | "--follow" if entry.options.contains(&"-f") => given.follow = true,
                 "-n" if entry.options.contains(&"-n") => {
                     let count = typed.next().and_then(|word| word.parse().ok());
-                    given.lines = Some(count.ok_or_else(|| entry.wrong("-n needs a number of lines"))?);
+                    given.lines =
+                        Some(count.ok_or_else(|| entry.wrong("-n needs a number of lines"))?);
                 }
-                option if option.starts_with('-') && option.len() > 1 && !entry.options.is_empty() => {
+                option
+                    if option.starts_with('-') && option.len() > 1 && !entry.options.is_empty() =>
+                {
                     return Err(entry.wrong(format!("{} has no option {option}", entry.name)));
                 }
                 _ => words.push(word),
             }
         }
         if words.len() < entry.needed {
-            let missing = entry.arguments.split(' ').nth(words.len()).unwrap_or("a word");
+            let missing = entry
+                .arguments
+                .split(' ')
+                .nth(words.len())
+                .unwrap_or("a word");
             return Err(entry.wrong(format!("{} needs {}", entry.name, article(missing))));
         }
         if let Some(word) = words.get(entry.places.len()) {
@@ -305,9 +179,10 @@ impl Given {
             return Ok(None);
         };
         let number = word.parse().ok();
-        number
-            .map(Some)
-            .ok_or_else(|| self.entry.wrong(format!("{what} is a number, not {word:?}")))
+        number.map(Some).ok_or_else(|| {
+            self.entry
+                .wrong(format!("{what} is a number, not {word:?}"))
+        })
     }
 
     fn logs(&mut self) -> Result<Command, Misunderstood> {
@@ -331,7 +206,9 @@ impl Given {
             }
             (word, level) => {
                 let wrong = level.filter(|_| word == "on").unwrap_or(word);
-                Err(self.entry.wrong(format!("{wrong:?} is neither on, off nor a level")))
+                Err(self
+                    .entry
+                    .wrong(format!("{wrong:?} is neither on, off nor a level")))
             }
         }
     }
@@ -344,6 +221,7 @@ fn article(noun: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::TABLE;
     use super::*;
 
     #[test]
@@ -368,7 +246,11 @@ mod tests {
             follow: true,
             lines: 5,
         };
-        for line in ["logs -f lobby -n 5", "logs lobby -n 5 -f", "logs(lobby, -f, -n, 5)"] {
+        for line in [
+            "logs -f lobby -n 5",
+            "logs lobby -n 5 -f",
+            "logs(lobby, -f, -n, 5)",
+        ] {
             assert_eq!(parse(line), Ok(logs.clone()), "{line}");
         }
     }
@@ -376,16 +258,43 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_its_remedy() {
         let said = |line| parse(line).expect_err(line).to_string();
-        assert_eq!(said("stauts"), "there is no command stauts; did you mean status?; help lists them");
-        assert_eq!(said("xyzzy 1"), "there is no command xyzzy; help lists them");
+        assert_eq!(
+            said("stauts"),
+            "there is no command stauts; did you mean status?; help lists them"
+        );
+        assert_eq!(
+            said("xyzzy 1"),
+            "there is no command xyzzy; help lists them"
+        );
         assert_eq!(said("restart"), "restart needs an ID; type  restart ID");
-        assert_eq!(said("crash lobby"), "crash needs a NUMBER; type  crash ID NUMBER");
-        assert_eq!(said("servers all"), "\"all\" is one word too many; type  servers");
-        assert_eq!(said("read s ten"), "FROM is a number, not \"ten\"; type  read STREAM [FROM [LIMIT]]");
-        assert_eq!(said("logs lobby -x"), "logs has no option -x; type  logs [-f] [-n LINES] ID");
-        assert_eq!(said("logs"), "logs needs an ID, or -f for every server; type  logs [-f] [-n LINES] ID");
-        assert_eq!(said("trace maybe"), "\"maybe\" is neither on, off nor a level; type  trace on [LEVEL]|off");
-        assert_eq!(said("read \"a"), "a quote is not closed; end it with another \"");
+        assert_eq!(
+            said("crash lobby"),
+            "crash needs a NUMBER; type  crash ID NUMBER"
+        );
+        assert_eq!(
+            said("servers all"),
+            "\"all\" is one word too many; type  servers"
+        );
+        assert_eq!(
+            said("read s ten"),
+            "FROM is a number, not \"ten\"; type  read STREAM [FROM [LIMIT]]"
+        );
+        assert_eq!(
+            said("logs lobby -x"),
+            "logs has no option -x; type  logs [-f] [-n LINES] ID"
+        );
+        assert_eq!(
+            said("logs"),
+            "logs needs an ID, or -f for every server; type  logs [-f] [-n LINES] ID"
+        );
+        assert_eq!(
+            said("trace maybe"),
+            "\"maybe\" is neither on, off nor a level; type  trace on [LEVEL]|off"
+        );
+        assert_eq!(
+            said("read \"a"),
+            "a quote is not closed; end it with another \""
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Completion, as `edlin_expand:expand` is asked for it.
 
 use super::asking::Sidekick;
-use super::commands::{self, Place, TABLE};
+use super::table::{self, Place, TABLE};
 use super::words;
 use crate::etf::Term;
 
@@ -48,7 +48,8 @@ pub async fn complete(before: &str, sidekick: &Sidekick) -> Completion {
 /// The line before the cursor from the reversed list of characters that OTP sends; clusters are lists in it.
 pub fn line_before(reversed: &Term) -> Option<String> {
     let clusters = reversed.as_list()?.iter().rev();
-    let chars = clusters.flat_map(|cluster| cluster.as_list().unwrap_or(std::slice::from_ref(cluster)));
+    let chars =
+        clusters.flat_map(|cluster| cluster.as_list().unwrap_or(std::slice::from_ref(cluster)));
     let text: Option<String> = chars
         .map(|code| char::from_u32(u32::try_from(code.as_u64()?).ok()?))
         .collect();
@@ -67,7 +68,7 @@ fn place(before: &str) -> Option<(Place, String)> {
     let Some(name) = typed.first() else {
         return Some((Place::Command, word));
     };
-    let entry = commands::find(name).ok()?;
+    let entry = table::find(name).ok()?;
     let mut position = 0;
     let mut skip = false;
     for given in &typed[1..] {
@@ -138,7 +139,10 @@ mod tests {
         assert_eq!(at("logs -f -n 5 lo"), Some((Place::Server, "lo".into())));
         assert_eq!(at("logs -n "), None);
         assert_eq!(at("read \"a b"), Some((Place::Stream, "a b".into())));
-        assert_eq!(at("trace o"), Some((Place::OneOf(&["on", "off"]), "o".into())));
+        assert_eq!(
+            at("trace o"),
+            Some((Place::OneOf(&["on", "off"]), "o".into()))
+        );
         assert_eq!(at("nonsense x"), None);
         assert_eq!(at("servers x"), None);
     }
@@ -146,9 +150,21 @@ mod tests {
     #[test]
     fn one_name_is_inserted_and_many_are_listed() {
         assert_eq!(chosen("lo", &["lobby", "arena"]), ("bby ".into(), vec![]));
-        assert_eq!(chosen("st", &["status", "start", "stop"]), (String::new(), vec!["start".into(), "status".into(), "stop".into()]));
-        assert_eq!(chosen("a", &["arena_1", "arena_2"]), ("rena_".into(), vec![]));
-        assert_eq!(chosen("gr", &["größe", "grün"]), (String::new(), vec!["größe".into(), "grün".into()]));
+        assert_eq!(
+            chosen("st", &["status", "start", "stop"]),
+            (
+                String::new(),
+                vec!["start".into(), "status".into(), "stop".into()]
+            )
+        );
+        assert_eq!(
+            chosen("a", &["arena_1", "arena_2"]),
+            ("rena_".into(), vec![])
+        );
+        assert_eq!(
+            chosen("gr", &["größe", "grün"]),
+            (String::new(), vec!["größe".into(), "grün".into()])
+        );
         assert_eq!(chosen("x", &["lobby"]), (String::new(), vec![]));
         assert_eq!(chosen("", &["a b"]), ("\"a b\" ".into(), vec![]));
     }
@@ -158,15 +174,24 @@ mod tests {
         let cluster = Term::charlist("e\u{301}");
         let mut reversed = Term::charlist("ats").as_list().expect("a list").to_vec();
         reversed.insert(0, cluster);
-        assert_eq!(line_before(&Term::list(reversed)).as_deref(), Some("stae\u{301}"));
-        assert_eq!(line_before(&Term::charlist("ol\npots")).as_deref(), Some("lo"));
+        assert_eq!(
+            line_before(&Term::list(reversed)).as_deref(),
+            Some("stae\u{301}")
+        );
+        assert_eq!(
+            line_before(&Term::charlist("ol\npots")).as_deref(),
+            Some("lo")
+        );
         assert_eq!(line_before(&Term::atom("x")), None);
     }
 
     #[test]
     fn otp_is_answered_in_its_form() {
         assert_eq!(Completion::default().to_term().to_string(), "{no,[],[]}");
-        let listed = Completion { insert: "a".into(), matches: vec!["ab".into()] };
+        let listed = Completion {
+            insert: "a".into(),
+            matches: vec!["ab".into()],
+        };
         assert_eq!(listed.to_term().to_string(), "{yes,\"a\",[\"ab\"]}");
     }
 }

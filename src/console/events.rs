@@ -54,13 +54,19 @@ impl Lines {
             "lagged" => return Some(format!("... {} were missed\n", plain(&event["missed"]))),
             "level" => {
                 let buffer = event.get("buffer")?;
-                let now = (buffer["full"].clone(), buffer["dropped"].clone(), event["failure"].clone());
+                let now = (
+                    buffer["full"].clone(),
+                    buffer["dropped"].clone(),
+                    event["failure"].clone(),
+                );
                 let first = self.buffer.replace(now.clone());
                 first.filter(|before| *before != now)?;
             }
             _ => {}
         }
-        let who = event.get("id").map_or_else(|| plain(&event["topic"]), plain);
+        let who = event
+            .get("id")
+            .map_or_else(|| plain(&event["topic"]), plain);
         let at = time(&event["at_ms"]);
         event.retain(|name, value| !LEFT_OUT.contains(&name.as_str()) && !value.is_null());
         let facts: Vec<String> = event
@@ -99,7 +105,11 @@ mod tests {
     }
 
     fn fields(kind: &str, more: Vec<(&'static str, Term)>) -> Term {
-        let mut fields = vec![("type", Term::atom(kind)), ("at_ms", Term::int(0)), ("id", Term::text("lobby"))];
+        let mut fields = vec![
+            ("type", Term::atom(kind)),
+            ("at_ms", Term::int(0)),
+            ("id", Term::text("lobby")),
+        ];
         fields.extend(more);
         Term::map(fields)
     }
@@ -120,25 +130,60 @@ mod tests {
     fn log_lines_shown_before_are_not_repeated() {
         let line = |cursor: u64, text| {
             let source = ("source", Term::atom("stdout"));
-            let event = fields("line", vec![source, ("line", Term::text(text)), ("cursor", Term::int(cursor))]);
+            let event = fields(
+                "line",
+                vec![
+                    source,
+                    ("line", Term::text(text)),
+                    ("cursor", Term::int(cursor)),
+                ],
+            );
             told(1, event)
         };
         let mut lines = Lines::new(reference(1), false, 7);
         assert_eq!(lines.line(&line(7, "old")), None);
-        assert_eq!(lines.line(&line(8, "größe")).as_deref(), Some("1970-01-01T00:00:00.000Z  stdout    größe\n"));
+        assert_eq!(
+            lines.line(&line(8, "größe")).as_deref(),
+            Some("1970-01-01T00:00:00.000Z  stdout    größe\n")
+        );
         let mut lines = Lines::new(reference(1), true, 0);
-        assert_eq!(lines.line(&line(1, "x")).as_deref(), Some("lobby     1970-01-01T00:00:00.000Z  stdout    x\n"));
+        assert_eq!(
+            lines.line(&line(1, "x")).as_deref(),
+            Some("lobby     1970-01-01T00:00:00.000Z  stdout    x\n")
+        );
     }
 
     #[test]
     fn the_buffers_size_alone_is_no_news() {
         let level = |full| {
-            let buffer = Term::map([("full", Term::bool(full)), ("dropped", Term::int(0)), ("bytes", Term::int(5))]);
-            told(1, Term::map([("type", Term::atom("level")), ("topic", Term::atom("buffer")), ("at_ms", Term::int(0)), ("buffer", buffer), ("failure", Term::nil())]))
+            let buffer = Term::map([
+                ("full", Term::bool(full)),
+                ("dropped", Term::int(0)),
+                ("bytes", Term::int(5)),
+            ]);
+            told(
+                1,
+                Term::map([
+                    ("type", Term::atom("level")),
+                    ("topic", Term::atom("buffer")),
+                    ("at_ms", Term::int(0)),
+                    ("buffer", buffer),
+                    ("failure", Term::nil()),
+                ]),
+            )
         };
         let mut lines = Lines::new(reference(1), false, 0);
-        assert_eq!(lines.line(&level(false)), None, "the first is where it begins");
+        assert_eq!(
+            lines.line(&level(false)),
+            None,
+            "the first is where it begins"
+        );
         assert_eq!(lines.line(&level(false)), None);
-        assert!(lines.line(&level(true)).expect("news").contains("full: true"));
+        assert!(
+            lines
+                .line(&level(true))
+                .expect("news")
+                .contains("full: true")
+        );
     }
 }

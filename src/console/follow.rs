@@ -11,7 +11,7 @@ use super::asking::Sidekick;
 use super::commands::Command;
 use super::events::Lines;
 use super::json::{Refused, reply};
-use super::terminal::{Event, Gone, Line, Terminal, line};
+use super::terminal::{Event, Gone, Line, Terminal};
 use crate::etf::{Reference, Term};
 use crate::show;
 use crate::telemetry::live::{self, Seen};
@@ -42,14 +42,22 @@ pub async fn begin(sidekick: &Sidekick, command: &Command) -> Option<Result<Foll
         cursor: 0,
     };
     Some(Ok(match command {
-        Command::Logs { server: Some(id), follow: true, lines } => {
+        Command::Logs {
+            server: Some(id),
+            follow: true,
+            lines,
+        } => {
             return Some(one_log(sidekick, id, *lines).await);
         }
-        Command::Logs { server: None, follow: true, .. } => {
-            following("every log", log_topics(&sidekick.servers().await))
-        }
+        Command::Logs {
+            server: None,
+            follow: true,
+            ..
+        } => following("every log", log_topics(&sidekick.servers().await)),
         Command::Events { logs } => {
-            let mut topics = ["servers", "crashes", "buffer", "peers"].map(Term::atom).to_vec();
+            let mut topics = ["servers", "crashes", "buffer", "peers"]
+                .map(Term::atom)
+                .to_vec();
             if *logs {
                 topics.extend(log_topics(&sidekick.servers().await));
             }
@@ -82,7 +90,11 @@ async fn one_log(sidekick: &Sidekick, id: &str, lines: u64) -> Result<Following,
 }
 
 /// Follows until the operator ends it; gives what was typed.
-pub async fn follow(terminal: &mut Terminal, sidekick: &Sidekick, following: Following) -> Result<Line, Gone> {
+pub async fn follow(
+    terminal: &mut Terminal,
+    sidekick: &Sidekick,
+    following: Following,
+) -> Result<Line, Gone> {
     let subscription = match subscribe(terminal, sidekick, &following.topics).await {
         Ok(subscription) => subscription,
         Err(refusal) => {
@@ -95,9 +107,18 @@ pub async fn follow(terminal: &mut Terminal, sidekick: &Sidekick, following: Fol
     screen.add(&following.before);
     let reference = subscription.clone();
     let mut lines = reference.map(|of| Lines::new(of, following.named, following.cursor));
-    let ended = watch(terminal, &mut screen, &following.title, &mut lines, following.log).await;
+    let ended = watch(
+        terminal,
+        &mut screen,
+        &following.title,
+        &mut lines,
+        following.log,
+    )
+    .await;
     if let Some(subscription) = subscription {
-        sidekick.term("unsubscribe", vec![Term::Ref(subscription)]).await;
+        sidekick
+            .term("unsubscribe", vec![Term::Ref(subscription)])
+            .await;
     }
     if ended.is_ok() {
         screen.finish(terminal).await?;
@@ -105,14 +126,20 @@ pub async fn follow(terminal: &mut Terminal, sidekick: &Sidekick, following: Fol
     ended
 }
 
-async fn subscribe(terminal: &Terminal, sidekick: &Sidekick, topics: &[Term]) -> Result<Option<Reference>, Refused> {
+async fn subscribe(
+    terminal: &Terminal,
+    sidekick: &Sidekick,
+    topics: &[Term],
+) -> Result<Option<Reference>, Refused> {
     if topics.is_empty() {
         return Ok(None);
     }
     let arguments = vec![Term::Pid(terminal.pid().clone()), Term::list(topics)];
     let answer = sidekick.term("subscribe", arguments).await;
     reply(&answer)?;
-    Ok(answer.as_tuple().and_then(|answer| answer.get(1)?.as_ref().cloned()))
+    Ok(answer
+        .as_tuple()
+        .and_then(|answer| answer.get(1)?.as_ref().cloned()))
 }
 
 async fn watch(
@@ -134,7 +161,7 @@ async fn watch(
         tokio::select! {
             event = terminal.next() => match event? {
                 Event::Reply(reference, reply) if reference == read => {
-                    return Ok(line(&reply).unwrap_or(Line::Eof));
+                    return terminal.finish_line(&reply).await;
                 }
                 Event::Reply(reference, _) => screen.written(&reference),
                 Event::Told(message) => {
@@ -176,7 +203,10 @@ impl Screen {
             return;
         }
         if self.text.is_empty() && self.missed > 0 {
-            self.text = format!("... {} lines were missed: they came faster than this terminal takes them\n", self.missed);
+            self.text = format!(
+                "... {} lines were missed: they came faster than this terminal takes them\n",
+                self.missed
+            );
             self.missed = 0;
         }
         if self.text.is_empty() {

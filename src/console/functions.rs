@@ -9,7 +9,7 @@
 use super::asking::Sidekick;
 use super::complete::{complete, line_before};
 use super::shell::{Begun, Shell};
-use super::terminal::{Reader, Terminal};
+use super::terminal::Terminal;
 use crate::etf::{Reference, Term};
 use crate::node::{Caller, Functions, Node, Outcome};
 use crate::ports::BoxFuture;
@@ -48,7 +48,10 @@ impl ConsoleFunctions {
         let version = concat!("sidekick ", env!("CARGO_PKG_VERSION"));
         match (module, function, args) {
             ("code", "ensure_loaded", [Term::Atom(module)]) if is_shell(module.as_str()) => {
-                Some(Term::tuple([Term::atom("module"), Term::Atom(module.clone())]))
+                Some(Term::tuple([
+                    Term::atom("module"),
+                    Term::Atom(module.clone()),
+                ]))
             }
             ("application", "get_env", [application, key, _])
                 if application.is_atom("stdlib") && key.is_atom("shell_slogan") =>
@@ -58,19 +61,25 @@ impl ConsoleFunctions {
             ("erlang", "system_info", [item]) if item.is_atom("system_version") => text(version),
             // The release whose protocols we speak.
             ("erlang", "system_info", [item]) if item.is_atom("otp_release") => text("27"),
-            ("shell", "start", [] | [_]) => Some(self.start(caller, Reader::Erlang, Begun::Erlang)),
-            ("iex" | "Elixir.IEx", "start", []) => Some(self.start(caller, Reader::Elixir, Begun::Job)),
+            ("shell", "start", [] | [_]) => Some(self.start(caller, Begun::Erlang)),
+            ("iex" | "Elixir.IEx", "start", []) => Some(self.start(caller, Begun::Job)),
             ("iex" | "Elixir.IEx", "start", [_, mfa]) => {
-                let begun = remote(mfa).map_or(Begun::Job, |(parent, reference)| Begun::Remote(parent, reference));
-                Some(self.start(caller, Reader::Elixir, begun))
+                let begun = remote(mfa).map_or(Begun::Job, |(parent, reference)| {
+                    Begun::Remote(parent, reference)
+                });
+                Some(self.start(caller, begun))
             }
             _ => None,
         }
     }
 
     /// Starts a shell and gives its pid; what is no pid ends the caller's group with it as the reason.
-    fn start(&self, caller: &Caller, reader: Reader, begun: Begun) -> Term {
-        let Some(leader) = caller.group_leader.clone().filter(|leader| leader.node == caller.node) else {
+    fn start(&self, caller: &Caller, begun: Begun) -> Term {
+        let Some(leader) = caller
+            .group_leader
+            .clone()
+            .filter(|leader| leader.node == caller.node)
+        else {
             return Term::error("no_group_leader", Term::map([]));
         };
         let (permit, refusal) = match self.room() {
@@ -86,7 +95,7 @@ impl ConsoleFunctions {
         };
         tracing::info!(peer = %caller.node, refused = refusal.is_some(), "operator's prompt opened");
         let shell = Shell {
-            terminal: Terminal::new(self.node.clone(), process, leader, reader),
+            terminal: Terminal::new(self.node.clone(), process, leader),
             sidekick: Sidekick::new(self.behind.clone(), asks),
             begun,
             refusal,
@@ -105,10 +114,15 @@ impl ConsoleFunctions {
         if let Ok(permit) = self.shells.clone().try_acquire_owned() {
             return Ok((permit, None));
         }
-        let refusal = format!("{SHELLS_MAX} prompts are open on this sidekick already; leave one of them (exit), then try again\n");
+        let refusal = format!(
+            "{SHELLS_MAX} prompts are open on this sidekick already; leave one of them (exit), then try again\n"
+        );
         match self.refusals.clone().try_acquire_owned() {
             Ok(permit) => Ok((permit, Some(refusal))),
-            Err(_) => Err(Term::error("too_many_shells", Term::map([("limit", Term::int(SHELLS_MAX as u64))]))),
+            Err(_) => Err(Term::error(
+                "too_many_shells",
+                Term::map([("limit", Term::int(SHELLS_MAX as u64))]),
+            )),
         }
     }
 

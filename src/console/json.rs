@@ -77,7 +77,10 @@ mod tests {
         assert_eq!(reply(&Term::ok(value)), Ok(j!({"id": "lobby", "epoch": 3})));
         let error = Term::error("full", Term::map([("bytes", Term::int(1_u64 << 40))]));
         let refused = reply(&error).expect_err("refused");
-        assert_eq!((refused.code.as_str(), &refused.facts["bytes"]), ("full", &j!(1_u64 << 40)));
+        assert_eq!(
+            (refused.code.as_str(), &refused.facts["bytes"]),
+            ("full", &j!(1_u64 << 40))
+        );
         assert_eq!(reply(&Term::int(1)).expect_err("refused").code, "1");
     }
 
@@ -90,8 +93,14 @@ mod tests {
             Term::binary(vec![255]),
             Term::tuple([Term::atom("signal"), Term::atom("sigsegv")]),
         ]);
-        assert_eq!(json(&term), j!([null, true, u64::MAX, "<<255>>", ["signal", "sigsegv"]]));
-        let keyed = Term::Map(vec![(Term::text("größe"), Term::Float(1.5)), (Term::int(7), Term::nil())]);
+        assert_eq!(
+            json(&term),
+            j!([null, true, u64::MAX, "<<255>>", ["signal", "sigsegv"]])
+        );
+        let keyed = Term::Map(vec![
+            (Term::text("größe"), Term::Float(1.5)),
+            (Term::int(7), Term::nil()),
+        ]);
         assert_eq!(json(&keyed), j!({"größe": 1.5, "7": null}));
     }
 }

@@ -22,6 +22,7 @@ mod follow;
 mod functions;
 mod json;
 mod shell;
+mod table;
 mod terminal;
 mod words;
 

@@ -58,7 +58,9 @@ impl Shell {
             return self.leave(1).await;
         }
         self.terminal
-            .print(&format!("Operator's prompt of {name}: help lists the commands, Tab completes, exit leaves\n"))
+            .print(&format!(
+                "Operator's prompt of {name}: help lists the commands, Tab completes, exit leaves\n"
+            ))
             .await?;
         let prompt = format!("{name}> ");
         let mut typed = None;
@@ -82,7 +84,10 @@ impl Shell {
 
     /// `iex --remsh` runs what its command line says before the shell may speak.
     async fn synchronise(&mut self, parent: &Pid, reference: &Reference) -> Result<(), Gone> {
-        let (me, reference) = (Term::Pid(self.terminal.pid().clone()), Term::Ref(reference.clone()));
+        let (me, reference) = (
+            Term::Pid(self.terminal.pid().clone()),
+            Term::Ref(reference.clone()),
+        );
         let begin = Term::tuple([Term::atom("begin"), reference.clone(), me]);
         self.terminal.node().send(parent, begin);
         let done = Term::tuple([Term::atom("done"), reference]);
@@ -110,7 +115,9 @@ impl Shell {
                 if let Some(text) = self.work(command).await? {
                     self.terminal.print(&cut(text)).await?;
                 } else {
-                    self.terminal.print("interrupted; the work itself goes on\n").await?;
+                    self.terminal
+                        .print("interrupted; the work itself goes on\n")
+                        .await?;
                 }
             }
         }
@@ -145,10 +152,19 @@ impl Shell {
             return Ok(());
         };
         let arguments = Term::list([Term::int(status)]);
-        let stop = [Term::atom("cast"), Term::atom("init"), Term::atom("stop"), arguments, Term::Pid(leader)];
+        let stop = [
+            Term::atom("cast"),
+            Term::atom("init"),
+            Term::atom("stop"),
+            arguments,
+            Term::Pid(leader),
+        ];
         let cast = Term::tuple([Term::atom("$gen_cast"), Term::tuple(stop)]);
         let sender = self.terminal.pid().clone();
-        let _ = self.terminal.node().send_name(Some(&sender), "rex", &node, cast);
+        let _ = self
+            .terminal
+            .node()
+            .send_name(Some(&sender), "rex", &node, cast);
         // Ended now, OTP would print that the shell was terminated: the terminal goes first.
         let gone = async { while self.terminal.next().await.is_ok() {} };
         let _ = tokio::time::timeout(PATIENCE, gone).await;
@@ -166,8 +182,18 @@ impl Shell {
             Begun::Job => false,
             Begun::Erlang => {
                 let argument = Term::list([Term::atom("remsh")]);
-                let ask = [Term::atom("call"), Term::atom("init"), Term::atom("get_argument"), argument, Term::Pid(leader.clone())];
-                let answer = self.terminal.node().call("rex", &node, Term::tuple(ask), PATIENCE).await;
+                let ask = [
+                    Term::atom("call"),
+                    Term::atom("init"),
+                    Term::atom("get_argument"),
+                    argument,
+                    Term::Pid(leader.clone()),
+                ];
+                let answer = self
+                    .terminal
+                    .node()
+                    .call("rex", &node, Term::tuple(ask), PATIENCE)
+                    .await;
                 answer.is_ok_and(|answer| is_tagged(&answer, "ok"))
             }
         }

@@ -1,10 +1,9 @@
 //! The caller's terminal: its group leader, spoken to by the Erlang I/O protocol.
 //!
-//! Every request carries a reference of ours and is answered by `{io_reply, Reference, Reply}`. A line is asked for in
-//! the way that keeps the caller's own line editing, completion and history: OTP's `group` (up to 27) puts into its
-//! history only what a `get_until` request read, and `get_until` names a function **of the caller's node**. Elixir has
-//! one that takes any line. OTP alone has `io_lib:fread`, which with the format `~0tc` takes no character at all and
-//! puts the whole line back; it is then read from there without an echo ([`Reader::Erlang`]).
+//! Every request carries a reference of ours and is answered by `{io_reply, Reference, Reply}`. Lines are to be in the
+//! caller's own history. From OTP 28 on a `get_line` request does that. Up to 27 only `get_until` does, and names a
+//! function **of the caller's node** that takes the line: `io_lib:collect_chars` asked for no character takes none and
+//! puts the whole line back, from where a `get_line` without echo has it ([`Reader::PutBack`]).
 //!
 //! Nothing queues without bound: one write is under way at a time, and what arrives meanwhile waits in the mailbox or
 //! in [`Terminal::pending`], which drops the oldest.
@@ -46,13 +45,11 @@ pub enum Line {
 
 /// How lines are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reader {
-    /// By the function of IEx that takes a line as it is.
-    Elixir,
-    /// By `io_lib:fread`.
-    Erlang,
-    /// By `get_line`: no history on OTP up to 27, but nothing is needed for it.
+enum Reader {
+    /// By `get_line`.
     Plain,
+    /// By a `get_until` that leaves the line to a `get_line`.
+    PutBack,
 }
 
 /// The caller's terminal, as one shell process sees it.
@@ -68,13 +65,13 @@ pub struct Terminal {
 
 impl Terminal {
     /// The terminal behind a group leader. It is gone once the leader ends or its node is lost.
-    pub fn new(node: Node, process: Process, leader: Pid, reader: Reader) -> Self {
+    pub fn new(node: Node, process: Process, leader: Pid) -> Self {
         Self {
             gone: node.watch(&leader),
             node,
             process,
             leader,
-            reader,
+            reader: Reader::Plain,
             pending: VecDeque::new(),
             missed: 0,
         }
@@ -112,10 +109,20 @@ impl Terminal {
             };
             match signal {
                 Signal::Message { term, .. } => return Ok(sort(term)),
-                Signal::Exit { linked: false, kill: false, reason, .. } if reason.is_atom("interrupt") => {
+                Signal::Exit {
+                    linked: false,
+                    kill: false,
+                    reason,
+                    ..
+                } if reason.is_atom("interrupt") => {
                     return Ok(Event::Interrupted);
                 }
-                Signal::Exit { linked: false, kill: false, reason, .. } if reason.is_atom("normal") => {}
+                Signal::Exit {
+                    linked: false,
+                    kill: false,
+                    reason,
+                    ..
+                } if reason.is_atom("normal") => {}
                 Signal::Exit { .. } => return Err(Gone),
             }
         }
@@ -136,6 +143,12 @@ impl Terminal {
 
     /// Waits for the answer of a request; what else happens waits. An interrupt is remembered, not obeyed.
     pub async fn answer(&mut self, reference: &Reference) -> Result<Term, Gone> {
+        let answered = |event: &Event| matches!(event, Event::Reply(to, _) if to == reference);
+        if let Some(at) = self.pending.iter().position(answered) {
+            if let Some(Event::Reply(_, reply)) = self.pending.remove(at) {
+                return Ok(reply);
+            }
+        }
         let mut meanwhile = std::mem::take(&mut self.pending);
         let answer = loop {
             match self.next().await {
@@ -166,7 +179,11 @@ impl Terminal {
             end -= 1;
         }
         let (now, rest) = text.split_at(end);
-        let put = [Term::atom("put_chars"), Term::atom("unicode"), Term::text(now)];
+        let put = [
+            Term::atom("put_chars"),
+            Term::atom("unicode"),
+            Term::text(now),
+        ];
         (self.ask(Term::tuple(put)), rest)
     }
 
@@ -181,109 +198,93 @@ impl Terminal {
         Ok(())
     }
 
-    /// Lines are binaries in UTF-8 from now on; a terminal that does not echo by itself (input from a pipe) is read
-    /// plainly.
+    /// Lines are binaries in UTF-8 from now on. How they are read depends on what the terminal says of itself: one
+    /// that does not echo (input from a pipe) has no history.
     pub async fn set_up(&mut self) -> Result<(), Gone> {
-        let options = [("binary", Term::bool(true)), ("encoding", Term::atom("unicode"))];
-        self.set(&options).await?;
+        self.set(&[
+            ("binary", Term::bool(true)),
+            ("encoding", Term::atom("unicode")),
+        ])
+        .await?;
         let options = self.request(Term::atom("getopts")).await?;
-        let echo = options.as_list().unwrap_or_default().iter().any(|option| {
-            let option = option.as_tuple().unwrap_or_default();
-            option.first().is_some_and(|name| name.is_atom("echo"))
-                && option.get(1).and_then(Term::as_bool) == Some(true)
-        });
-        if !echo {
-            self.reader = Reader::Plain;
+        let option = |name: &str| {
+            let options = options.as_list().unwrap_or_default().iter();
+            let mut options = options.filter_map(Term::as_tuple);
+            options.find_map(|option| match option {
+                [key, value] if key.is_atom(name) => Some(value),
+                _ => None,
+            })
+        };
+        let echo = option("echo").and_then(Term::as_bool) == Some(true);
+        if echo && option("line_history").is_none() {
+            self.reader = Reader::PutBack;
         }
         Ok(())
     }
 
     async fn set(&mut self, options: &[(&str, Term)]) -> Result<(), Gone> {
-        self.request(set_options(options)).await.map(|_| ())
+        let options = options
+            .iter()
+            .map(|(name, value)| Term::tuple([Term::atom(name), value.clone()]))
+            .collect::<Vec<_>>();
+        let request = Term::tuple([Term::atom("setopts"), Term::list(options)]);
+        self.request(request).await.map(|_| ())
     }
 
-    /// Reads a line with history.
+    /// Reads a line.
     pub async fn read_line(&mut self, prompt: &str) -> Result<Line, Gone> {
-        loop {
-            let request = match self.reader {
-                Reader::Elixir => get_until(prompt, "Elixir.IEx.Server", "__parse__", vec![]),
-                Reader::Erlang => get_until(prompt, "io_lib", "fread", vec![Term::charlist("~0tc")]),
-                Reader::Plain => get_line(prompt),
-            };
-            let reply = self.request(request).await?;
-            match line(&reply) {
-                Some(line) => return Ok(line),
-                None if self.reader == Reader::Erlang && is_put_back(&reply) => {
-                    return self.read_back().await;
-                }
-                // The caller's node has no such function.
-                None if self.reader != Reader::Plain => self.reader = Reader::Plain,
-                None => return Ok(Line::Eof),
-            }
-        }
+        let reference = self.begin_line(prompt);
+        let reply = self.answer(&reference).await?;
+        self.finish_line(&reply).await
     }
 
-    /// Reads the line that was put back, without showing it again.
-    async fn read_back(&mut self) -> Result<Line, Gone> {
-        let silent = set_options(&[("echo", Term::bool(false))]);
-        let requests = Term::list([silent, get_line("")]);
-        let reply = self.request(Term::tuple([Term::atom("requests"), requests])).await?;
-        self.set(&[("echo", Term::bool(true))]).await?;
-        Ok(line(&reply).unwrap_or(Line::Interrupted))
-    }
-
-    /// Begins to read a line while other things happen; any answer to it is understood by [`line`].
+    /// Begins to read a line while other things happen; [`Terminal::finish_line`] wants the answer.
     pub fn begin_line(&self, prompt: &str) -> Reference {
         self.ask(match self.reader {
-            Reader::Elixir => get_until(prompt, "Elixir.IEx.Server", "__parse__", vec![]),
-            Reader::Erlang | Reader::Plain => get_line(prompt),
+            Reader::Plain => get_line(prompt),
+            Reader::PutBack => Term::tuple([
+                Term::atom("get_until"),
+                Term::atom("unicode"),
+                Term::charlist(prompt),
+                Term::atom("io_lib"),
+                Term::atom("collect_chars"),
+                Term::list([Term::atom("unicode"), Term::int(0)]),
+            ]),
         })
+    }
+
+    /// The line that was read.
+    pub async fn finish_line(&mut self, reply: &Term) -> Result<Line, Gone> {
+        if self.reader == Reader::Plain || line(reply) == Line::Interrupted {
+            return Ok(line(reply));
+        }
+        self.set(&[("echo", Term::bool(false))]).await?;
+        let reply = self.request(get_line("")).await?;
+        self.set(&[("echo", Term::bool(true))]).await?;
+        Ok(line(&reply))
     }
 }
 
-/// The line that an answer holds; none where it is no answer of that kind.
-pub fn line(reply: &Term) -> Option<Line> {
+/// The line that an answer holds. What is no line and no interrupt means that nothing can be read any more.
+fn line(reply: &Term) -> Line {
     match reply {
         Term::Binary(bytes) => {
             let text = String::from_utf8_lossy(bytes);
-            Some(Line::Text(text.trim_end_matches(['\n', '\r']).to_owned()))
+            Line::Text(text.trim_end_matches(['\n', '\r']).to_owned())
         }
-        Term::Atom(atom) if *atom == "eof" => Some(Line::Eof),
-        Term::Tuple(error) => match error.as_slice() {
-            [error, why] if error.is_atom("error") && why.is_atom("interrupted") => Some(Line::Interrupted),
-            [error, why] if error.is_atom("error") && why.is_atom("terminated") => Some(Line::Eof),
-            _ => None,
-        },
-        _ => None,
+        Term::Tuple(error) if error.last().is_some_and(|why| why.is_atom("interrupted")) => {
+            Line::Interrupted
+        }
+        _ => Line::Eof,
     }
 }
 
-/// `{ok, _}`: what `io_lib:fread` says when it took nothing.
-fn is_put_back(reply: &Term) -> bool {
-    matches!(reply.as_tuple(), Some([ok, _]) if ok.is_atom("ok"))
-}
-
 fn get_line(prompt: &str) -> Term {
-    Term::tuple([Term::atom("get_line"), Term::atom("unicode"), Term::charlist(prompt)])
-}
-
-fn get_until(prompt: &str, module: &str, function: &str, arguments: Vec<Term>) -> Term {
     Term::tuple([
-        Term::atom("get_until"),
+        Term::atom("get_line"),
         Term::atom("unicode"),
         Term::charlist(prompt),
-        Term::atom(module),
-        Term::atom(function),
-        Term::list(arguments),
     ])
-}
-
-fn set_options(options: &[(&str, Term)]) -> Term {
-    let options = options
-        .iter()
-        .map(|(name, value)| Term::tuple([Term::atom(name), value.clone()]))
-        .collect::<Vec<_>>();
-    Term::tuple([Term::atom("setopts"), Term::list(options)])
 }
 
 fn sort(message: Term) -> Event {

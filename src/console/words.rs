@@ -70,7 +70,8 @@ impl Words {
         let atom = word
             .strip_prefix(':')
             .filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
-        self.done.push(atom.map_or_else(|| word.clone(), str::to_owned));
+        self.done
+            .push(atom.map_or_else(|| word.clone(), str::to_owned));
     }
 }
 
@@ -122,13 +123,24 @@ mod tests {
         ] {
             assert_eq!(words(line), ["restart", "lobby"], "{line}");
         }
-        assert_eq!(words("logs(\"lobby\", -n, 5)"), ["logs", "lobby", "-n", "5"]);
+        assert_eq!(
+            words("logs(\"lobby\", -n, 5)"),
+            ["logs", "lobby", "-n", "5"]
+        );
         assert_eq!(words("read s(1)"), ["read", "s(1)"], "a name with brackets");
     }
 
     #[test]
     fn what_is_quoted_is_read_back() {
-        for word in ["lobby", "a b", "x\"y\\z", "", "ends.", ":colon", "日本/match"] {
+        for word in [
+            "lobby",
+            "a b",
+            "x\"y\\z",
+            "",
+            "ends.",
+            ":colon",
+            "日本/match",
+        ] {
             assert_eq!(words(&format!("read {}", quote(word))), ["read", word]);
         }
     }

@@ -3,8 +3,8 @@
 use super::args::{Command, CtlArgs, SinkCommand};
 use super::connection::{self, Connection};
 use super::error::CtlError;
-use super::term::{map, number, text};
 use super::target;
+use super::term::{map, number, text};
 use crate::show;
 use serde_json::{Value, json};
 use std::io::Write;

@@ -200,7 +200,10 @@ mod tests {
         tracing::debug!(peer = "a", "small");
         tracing::trace!("smaller");
         tracing::warn!("large");
-        for (following, expected) in [(&mut detail, "DEBUG small peer=\"a\""), (&mut coarse, "WARN large")] {
+        for (following, expected) in [
+            (&mut detail, "DEBUG small peer=\"a\""),
+            (&mut coarse, "WARN large"),
+        ] {
             let Seen::Line(line) = following.next().await else {
                 panic!("a line")
             };

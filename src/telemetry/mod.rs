@@ -17,9 +17,9 @@ pub use facts::*;
 
 use crate::config::{LogConfig, LogFormat};
 use std::io::IsTerminal;
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::EnvFilter;
 
 /// A fact that can be told.
 pub trait Fact {
