@@ -48,26 +48,25 @@ impl Lines {
     }
 
     fn event(&mut self, mut event: Map<String, Value>) -> Option<String> {
-        let kind = plain(&event["type"]);
+        let field = |name: &str| event.get(name).unwrap_or(&Value::Null);
+        let kind = plain(field("type"));
         match kind.as_str() {
             "line" => return self.log(&Value::Object(event)),
-            "lagged" => return Some(format!("... {} were missed\n", plain(&event["missed"]))),
+            "lagged" => return Some(format!("... {} were missed\n", plain(field("missed")))),
             "level" => {
-                let buffer = event.get("buffer")?;
+                let buffer = field("buffer");
                 let now = (
                     buffer["full"].clone(),
                     buffer["dropped"].clone(),
-                    event["failure"].clone(),
+                    field("failure").clone(),
                 );
                 let first = self.buffer.replace(now.clone());
                 first.filter(|before| *before != now)?;
             }
             _ => {}
         }
-        let who = event
-            .get("id")
-            .map_or_else(|| plain(&event["topic"]), plain);
-        let at = time(&event["at_ms"]);
+        let who = event.get("id").map_or_else(|| plain(field("topic")), plain);
+        let at = time(field("at_ms"));
         event.retain(|name, value| !LEFT_OUT.contains(&name.as_str()) && !value.is_null());
         let facts: Vec<String> = event
             .iter()
