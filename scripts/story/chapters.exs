@@ -1,7 +1,7 @@
 defmodule Story.Chapters do
   @moduledoc "The story: the game plays, and everything is killed in turn."
 
-  alias Story.{Os, Peer, Say, Stage, Verdict, Wait, Witness}
+  alias Story.{Console, Os, Peer, Say, Stage, Verdict, Wait, Witness}
 
   @lobby "lobby"
 
@@ -10,6 +10,7 @@ defmodule Story.Chapters do
     {stage, frontend, sidekick} = play(stage)
     crash = crash(stage)
     hang = hang(stage)
+    operator(stage)
     {adopted, _sidekick} = kill_sidekick(stage, sidekick)
     uploaded = kill_frontend(stage, frontend)
     Verdict.reach(stage, [crash, hang, adopted, uploaded])
@@ -105,6 +106,22 @@ defmodule Story.Chapters do
       restored: restored,
       bundle: newest_bundle()
     }
+  end
+
+  defp operator(stage) do
+    Say.chapter("An operator looks in: iex --remsh sidekick@127.0.0.1")
+    {shown, status} = Console.session(stage, ["servers", "crashes lobby", "streams"])
+
+    for {line, said} <- shown do
+      IO.puts("          #{Peer.sidekick()}> #{line}")
+      for row <- String.split(said, "\n"), do: IO.puts("          " <> row)
+    end
+
+    [{_, servers}, {_, crashes}, _] = shown
+    servers =~ ~r/lobby +running/ || raise "the prompt does not show the running server"
+    crashes =~ "signal sigsegv" and crashes =~ "hang" || raise "the prompt does not show both crashes"
+    status == 0 || raise "exit ended iex with status #{status}"
+    Say.good("a stock iex on a Rust node; exit left it with status 0 and nothing else changed")
   end
 
   defp kill_sidekick(stage, sidekick) do

@@ -1,5 +1,5 @@
 # The demo's story. Called by scripts/demo with the repository, the demo's directory and perhaps "keep".
-for file <- ~w(say os peer stage witness verdict chapters), do: Code.require_file("#{file}.exs", __DIR__)
+for file <- ~w(say os peer stage witness verdict console chapters), do: Code.require_file("#{file}.exs", __DIR__)
 
 [repository, dir | options] = System.argv()
 keep = "keep" in options

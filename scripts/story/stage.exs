@@ -74,6 +74,10 @@ defmodule Story.Stage do
     File.rm(Path.join(stage.dir, "pids"))
   end
 
+  @doc "The command line of sidekick's own prompt."
+  def remsh(stage),
+    do: ~s|iex --name op@127.0.0.1 --cookie "$(cat #{stage.dir}/cookie)" --hidden --remsh #{Peer.sidekick()}|
+
   @doc "What to type next, for `--keep`."
   def print_next(stage) do
     File.write!(Path.join(stage.dir, "env"), """
@@ -91,6 +95,10 @@ defmodule Story.Stage do
       sidekick ctl status
       sidekick ctl logs lobby
       sidekick ctl crashes lobby
+
+      #{remsh(stage)}
+        help                                      # the operator's prompt of sidekick itself; Tab completes
+        logs -f lobby
 
       iex --name me@127.0.0.1 --cookie "$(cat #{stage.dir}/cookie)" --hidden --remsh frontend@127.0.0.1
         GenServer.call({:sidekick, :"sidekick@127.0.0.1"}, :info)

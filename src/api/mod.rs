@@ -21,6 +21,7 @@ mod servers;
 mod service;
 mod subscriptions;
 mod supervisor_process;
+mod told;
 
 pub use cluster::NodeCluster;
 pub use error::ApiError;
@@ -30,13 +31,13 @@ pub use request::{Request, Topic};
 
 use std::sync::Arc;
 
-/// Registers `sidekick` and `sidekick_sup`, offers the remote functions, and gives the servers their pids.
+/// Registers `sidekick` and `sidekick_sup`, and gives the servers their pids. The remote functions are for the caller
+/// to offer.
 ///
 /// # Panics
 /// Never: the names of a fresh node are free.
 pub fn start(parts: &Arc<Parts>) -> Arc<SidekickFunctions> {
     let functions = Arc::new(SidekickFunctions::new(parts.clone()));
-    parts.node.serve_functions(functions.clone());
     tokio::spawn(pids::follow(parts.clone()));
     let sidekick = parts.node.spawn(process::MAILBOX);
     let supervisor = parts.node.spawn(process::MAILBOX);

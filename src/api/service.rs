@@ -1,13 +1,22 @@
 //! Requests to replies.
 
+use crate::api::told::Told;
 use crate::api::{ApiError, Parts, Request, data, reply, servers};
 use crate::etf::{Atom, Term};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Answers a request of a process on the node `caller`.
 pub async fn answer(parts: &Arc<Parts>, caller: &Atom, request: Request) -> Term {
-    match handle(parts, caller, request).await {
+    let told = tracing::enabled!(tracing::Level::DEBUG).then(|| Told(&request).to_string());
+    let began = Instant::now();
+    let answer = handle(parts, caller, request).await;
+    if let Some(request) = told {
+        let took_us = began.elapsed().as_micros();
+        let refused = answer.as_ref().err().map(tracing::field::display);
+        tracing::debug!(peer = %caller, request, took_us, refused, "request");
+    }
+    match answer {
         Ok(Term::Atom(atom)) if atom.as_str() == "ok" => Term::Atom(atom),
         Ok(value) => Term::ok(value),
         Err(error) => error.to_term(),

@@ -21,6 +21,7 @@ pub use error::AppError;
 use crate::api::{self, NodeCluster, Parts};
 use crate::buffer::Buffer;
 use crate::config::Config;
+use crate::console::ConsoleFunctions;
 use crate::godot::Sessions;
 use crate::node::Node;
 use crate::shutdown::Shutdown;
@@ -109,6 +110,8 @@ async fn start(config: Arc<Config>, phases: Phases) -> Result<Running, AppError>
     node.keep_connected(convert::nodes_to_keep(&config)?);
     let parts = Parts::new(node, supervisor, buffer, upload, sessions, config.clone());
     let functions = api::start(&parts);
+    let console = ConsoleFunctions::new(parts.node.clone(), functions.clone());
+    parts.node.serve_functions(Arc::new(console));
     let control = Control::start(
         &config.run.dir,
         parts.node.name(),

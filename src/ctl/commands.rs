@@ -3,8 +3,9 @@
 use super::args::{Command, CtlArgs, SinkCommand};
 use super::connection::{self, Connection};
 use super::error::CtlError;
+use super::target;
 use super::term::{map, number, text};
-use super::{show, target};
+use crate::show;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::time::Duration;
@@ -160,7 +161,7 @@ fn tell(command: &Command, answer: &Value) -> String {
         Command::Crashes {
             number: None,
             server,
-        } => show::crashes(server, answer),
+        } => show::crashes(&format!("sidekick ctl crashes {server} NUMBER"), answer),
         Command::Streams => show::streams(answer),
         Command::Read { stream, .. } => show::records(stream, answer),
         Command::State { key: None, scope } => show::state(scope, answer),

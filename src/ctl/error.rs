@@ -1,6 +1,7 @@
 //! Why a command failed, and what to do.
 
 use crate::config::ConfigError;
+use crate::show;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -111,32 +112,14 @@ impl CtlError {
 
 /// A refusal as a sentence: what, the facts, the remedy.
 fn refusal(code: &str, facts: &Map<String, Value>) -> String {
-    let text = |key: &str| facts.get(key).and_then(Value::as_str);
-    let mut sentence = match (code, text("what"), text("name")) {
-        ("not_found", Some(what), Some(name)) => format!("there is no {what} {name:?}"),
-        _ => code.replace('_', " "),
-    };
-    let rest: Vec<String> = facts
-        .iter()
-        .filter(|(key, _)| {
-            !(code == "not_found" && matches!(key.as_str(), "what" | "name")) && *key != "detail"
-        })
-        .map(|(key, value)| format!("{key}: {}", super::show::plain(value)))
-        .collect();
-    if !rest.is_empty() {
-        sentence = format!("{sentence} ({})", rest.join(", "));
-    }
-    if let Some(detail) = text("detail") {
-        sentence = format!("{sentence}: {detail}");
-    }
-    let remedy = match (code, text("what")) {
+    let remedy = match (code, facts.get("what").and_then(Value::as_str)) {
         ("not_found", Some("server")) => "; `sidekick ctl status` lists the servers",
         ("not_found", Some("stream")) => "; `sidekick ctl streams` lists the streams",
         ("not_found", Some("sink")) => "; `sidekick ctl sink list` lists the sinks",
         ("unknown_request", _) => "; use the ctl of the same version as the running sidekick",
         _ => "",
     };
-    format!("{sentence}{remedy}")
+    format!("{}{remedy}", show::refusal(code, facts))
 }
 
 #[cfg(test)]

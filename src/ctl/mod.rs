@@ -15,7 +15,6 @@ mod args;
 mod commands;
 mod connection;
 mod error;
-mod show;
 mod target;
 mod term;
 

@@ -6,15 +6,20 @@
 //! something failed and was handled; INFO the life of servers, peers and sinks. Counters are
 //! `sidekick_<name>_<unit>_total`; where no recorder is installed they cost nothing.
 //!
+//! Operators may look on by [`live`].
+//!
 //! Plain `tracing` macros are for detail (DEBUG, TRACE) that is no fact of its own.
 
 mod facts;
+pub mod live;
 
 pub use facts::*;
 
 use crate::config::{LogConfig, LogFormat};
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// A fact that can be told.
 pub trait Fact {
@@ -43,16 +48,19 @@ pub enum TelemetryError {
 pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(&config.filter)
         .map_err(|_| TelemetryError::Filter(config.filter.clone()))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .log_internal_errors(false);
-    match config.format {
-        LogFormat::Human => builder
+    let layer = match config.format {
+        LogFormat::Human => layer
             .with_ansi(std::io::stderr().is_terminal())
             .with_target(false)
-            .try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-    }
-    .map_err(|_| TelemetryError::Twice)
+            .boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(layer.with_filter(filter))
+        .with(live::layer())
+        .try_init()
+        .map_err(|_| TelemetryError::Twice)
 }

@@ -17,7 +17,7 @@ pub(super) fn field(key: &str, value: &Value) -> String {
 }
 
 /// A value on one line, without quotes and brackets.
-pub(in crate::ctl) fn plain(value: &Value) -> String {
+pub fn plain(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::Array(list) if list.is_empty() => "-".to_owned(),
@@ -34,7 +34,7 @@ pub(in crate::ctl) fn plain(value: &Value) -> String {
 }
 
 /// Control characters could drive the reader's terminal: they show as their escapes.
-pub(super) fn harmless(text: &str) -> String {
+pub fn harmless(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
             let escape = c.is_control() && c != '\t';
@@ -72,7 +72,7 @@ pub(super) fn duration(ms: &Value) -> String {
 }
 
 /// A wall clock time in UTC.
-pub(super) fn time(ms: &Value) -> String {
+pub fn time(ms: &Value) -> String {
     /// The year 9999 ends here; what is later is no time.
     const LAST: u64 = 253_402_300_799_999;
     match ms.as_u64().filter(|ms| *ms <= LAST) {

@@ -1,21 +1,26 @@
-//! Answers for people: tables and lines. Text that games wrote is made harmless for a terminal.
+//! Answers for people: tables and lines, made from the replies of requests as JSON values.
+//!
+//! `ctl` and `console` show the same things, so they show them alike. Text that games wrote is made harmless for a
+//! terminal.
 
+mod refusal;
 mod values;
 
 #[cfg(test)]
 mod tests;
 
-pub(super) use values::plain;
+pub use refusal::refusal;
+pub use values::{harmless, plain, time};
 
 use comfy_table::{Table, presets};
 use serde_json::Value;
-use values::{duration, field, harmless, size, time};
+use values::{duration, field, size};
 
 /// A cell of a table: its heading, and how it is made from a row.
 type Column = (&'static str, fn(&Value) -> String);
 
 /// Servers, sinks, peers, buffer.
-pub(super) fn status(answer: &Value) -> String {
+pub fn status(answer: &Value) -> String {
     let info = &answer["info"];
     let mut text = format!(
         "{}  version {}  up {}  incarnation {}\norigin {}\nbuffer {}\npeers  {}\n",
@@ -25,20 +30,20 @@ pub(super) fn status(answer: &Value) -> String {
         plain(&info["incarnation"]),
         plain(&info["origin"]),
         buffer(&info["buffer"]),
-        peers(&info["peers"]),
+        peer_names(&info["peers"]),
     );
-    let rows = items(&answer["servers"]);
-    if rows.is_empty() {
-        text += "\nno servers are configured\n";
-    } else {
-        text += "\n";
-        text += &table(&SERVER_COLUMNS, rows);
-    }
+    text += "\n";
+    text += &servers(&answer["servers"]);
     if !items(&answer["sinks"]).is_empty() {
         text += "\n";
         text += &sinks(&answer["sinks"]);
     }
     text
+}
+
+/// Servers, each with how it is.
+pub fn servers(answer: &Value) -> String {
+    listing("no servers are configured", &SERVER_COLUMNS, answer)
 }
 
 const SERVER_COLUMNS: [Column; 8] = [
@@ -68,7 +73,7 @@ fn buffer(buffer: &Value) -> String {
     )
 }
 
-fn peers(peers: &Value) -> String {
+fn peer_names(peers: &Value) -> String {
     let names: Vec<String> = items(peers)
         .iter()
         .map(|peer| plain(peer.get("node").unwrap_or(peer)))
@@ -80,8 +85,20 @@ fn peers(peers: &Value) -> String {
     }
 }
 
+/// Connected nodes with what passed between them and sidekick.
+pub fn peers(answer: &Value) -> String {
+    let columns: [Column; 5] = [
+        ("NODE", |row| plain(&row["node"])),
+        ("HIDDEN", |row| plain(&row["hidden"])),
+        ("SINCE", |row| time(&row["since_ms"])),
+        ("RECEIVED", |row| size(&row["received_bytes"])),
+        ("SENT", |row| size(&row["sent_bytes"])),
+    ];
+    listing("no node is connected", &columns, answer)
+}
+
 /// Sinks with what they lag behind.
-pub(super) fn sinks(answer: &Value) -> String {
+pub fn sinks(answer: &Value) -> String {
     listing("no sinks are configured", &SINK_COLUMNS, answer)
 }
 
@@ -98,8 +115,8 @@ const SINK_COLUMNS: [Column; 6] = [
     ("ERROR", |row| plain(&row["error"])),
 ];
 
-/// Crash bundles, newest as given.
-pub(super) fn crashes(server: &str, answer: &Value) -> String {
+/// Crash bundles, newest as given; `whole` is the command that shows one of them.
+pub fn crashes(whole: &str, answer: &Value) -> String {
     let columns: [Column; 4] = [
         ("NUMBER", |row| plain(&row["number"])),
         ("AT", |row| time(&row["at_ms"])),
@@ -112,11 +129,11 @@ pub(super) fn crashes(server: &str, answer: &Value) -> String {
     if items(answer).is_empty() {
         return text;
     }
-    format!("{text}one of them whole:  sidekick ctl crashes {server} NUMBER\n")
+    format!("{text}one of them whole:  {whole}\n")
 }
 
 /// Streams with their cursors.
-pub(super) fn streams(answer: &Value) -> String {
+pub fn streams(answer: &Value) -> String {
     let columns: [Column; 6] = [
         ("STREAM", |row| plain(&row["name"])),
         ("FIRST", |row| plain(&row["first"])),
@@ -129,7 +146,7 @@ pub(super) fn streams(answer: &Value) -> String {
 }
 
 /// Records of one stream.
-pub(super) fn records(stream: &str, answer: &Value) -> String {
+pub fn records(stream: &str, answer: &Value) -> String {
     if items(answer).is_empty() {
         return format!("no records from there on in stream {stream}\n");
     }
@@ -144,7 +161,7 @@ pub(super) fn records(stream: &str, answer: &Value) -> String {
 }
 
 /// Keys and values of a scope.
-pub(super) fn state(scope: &str, answer: &Value) -> String {
+pub fn state(scope: &str, answer: &Value) -> String {
     match answer.as_object() {
         Some(values) if !values.is_empty() => lines(
             values
@@ -156,12 +173,12 @@ pub(super) fn state(scope: &str, answer: &Value) -> String {
 }
 
 /// Log lines of a server.
-pub(super) fn log_lines(answer: &Value) -> String {
+pub fn log_lines(answer: &Value) -> String {
     items(answer).iter().map(log_line).collect()
 }
 
 /// One log line with its end.
-pub(super) fn log_line(line: &Value) -> String {
+pub fn log_line(line: &Value) -> String {
     let text = line["line"].as_str().unwrap_or_default();
     format!(
         "{}  {:<8}  {}\n",
@@ -172,7 +189,7 @@ pub(super) fn log_line(line: &Value) -> String {
 }
 
 /// Fields of one thing, one per line; units by the ending of their name.
-pub(super) fn fields(answer: &Value) -> String {
+pub fn fields(answer: &Value) -> String {
     let Some(fields) = answer.as_object() else {
         return format!("{}\n", plain(answer));
     };
@@ -185,12 +202,12 @@ pub(super) fn fields(answer: &Value) -> String {
 }
 
 /// A whole document, indented.
-pub(super) fn document(answer: &Value) -> String {
+pub fn document(answer: &Value) -> String {
     format!("{answer:#}\n")
 }
 
 /// What a command did.
-pub(super) fn done(answer: &Value) -> String {
+pub fn done(answer: &Value) -> String {
     let what = answer
         .get("server")
         .or(answer.get("sink"))

@@ -79,7 +79,10 @@ fn terminals_are_safe_from_what_games_write() {
 fn nothing_is_said_in_words() {
     assert_eq!(streams(&json!([])), "no streams yet\n");
     assert_eq!(state("lobby", &json!({})), "scope lobby holds nothing\n");
-    assert_eq!(crashes("lobby", &json!([])), "no crashes are recorded\n");
+    assert_eq!(
+        crashes("crash lobby NUMBER", &json!([])),
+        "no crashes are recorded\n"
+    );
     assert_eq!(
         records("s", &json!([])),
         "no records from there on in stream s\n"
