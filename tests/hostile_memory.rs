@@ -58,14 +58,34 @@ fn inputs() -> Vec<(&'static str, Vec<u8>)> {
         }
     }
     let of = |head: &[u8], count: u32, piece: &[u8]| {
-        [&[etf::VERSION], head, &count.to_be_bytes(), &piece.repeat(count as usize), &[106]].concat()
+        [
+            &[etf::VERSION],
+            head,
+            &count.to_be_bytes(),
+            &piece.repeat(count as usize),
+            &[106],
+        ]
+        .concat()
     };
     all.push(("a tuple of nils", of(&[105], 1_000_000, &[106])));
     all.push(("a list of nils", of(&[108], 1_000_000, &[106])));
-    all.push(("strings", of(&[108], 60, &[&[107, 255, 255][..], &[0; 65_535]].concat())));
+    all.push((
+        "strings",
+        of(&[108], 60, &[&[107, 255, 255][..], &[0; 65_535]].concat()),
+    ));
     all.push(("empty strings", of(&[108], 300_000, &[107, 0, 0])));
-    let distinct: Vec<u8> = (0..200_000u32).flat_map(|n| [&[98][..], &n.to_be_bytes(), &[106]].concat()).collect();
-    all.push(("a map", [&[etf::VERSION, 116][..], &200_000u32.to_be_bytes(), &distinct].concat()));
+    let distinct: Vec<u8> = (0..200_000u32)
+        .flat_map(|n| [&[98][..], &n.to_be_bytes(), &[106]].concat())
+        .collect();
+    all.push((
+        "a map",
+        [
+            &[etf::VERSION, 116][..],
+            &200_000u32.to_be_bytes(),
+            &distinct,
+        ]
+        .concat(),
+    ));
     all
 }
 
@@ -74,7 +94,10 @@ fn terms() {
         let bytes = body.len();
         let input = Bytes::from(body);
         let (used, _) = peak(|| etf::decode(input).is_ok());
-        assert!(used <= TIMES_MAX * bytes + MORE_BYTES_MAX, "{what}: {used} for {bytes}");
+        assert!(
+            used <= TIMES_MAX * bytes + MORE_BYTES_MAX,
+            "{what}: {used} for {bytes}"
+        );
     }
     let mut rng = StdRng::seed_from_u64(1);
     for _ in 0..20_000 {
@@ -85,13 +108,19 @@ fn terms() {
         }
         let (bytes, input) = (body.len(), Bytes::from(body));
         let (used, _) = peak(|| etf::decode(input.clone()).is_ok());
-        assert!(used <= TIMES_MAX * bytes + MORE_BYTES_MAX, "{used} for {input:?}");
+        assert!(
+            used <= TIMES_MAX * bytes + MORE_BYTES_MAX,
+            "{used} for {input:?}"
+        );
     }
 }
 
 /// Each stranger says its worst and stays; the handshake and the port mapper end it.
 fn strangers() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     for stranger in strangers::all() {
         let Stranger { what, .. } = &stranger;
         // What is allocated once and for all, and by the other end, is counted in a first round.

@@ -82,6 +82,18 @@ pub fn decode_with(input: Bytes, limits: Limits) -> Result<Term, DecodeError> {
     }
 }
 
+/// As [`decode`]; gives also about how many bytes the term takes in memory, with the input that its binaries hold.
+pub(crate) fn decode_weighed(input: Bytes) -> Result<(Term, usize), DecodeError> {
+    let (bytes, limits) = (input.len(), Limits::default());
+    let mut decoder = Decoder::new(input, limits);
+    let term = decoder.versioned()?;
+    let terms = limits.terms - decoder.limits.terms;
+    match decoder.input.len() {
+        0 => Ok((term, bytes + terms * size_of::<Term>())),
+        rest => Err(DecodeError::Trailing(rest)),
+    }
+}
+
 /// Takes one term with its version byte from the front of the input. After an error the input is in no particular state.
 pub fn decode_prefix(input: &mut Bytes) -> Result<Term, DecodeError> {
     let mut decoder = Decoder::new(std::mem::take(input), Limits::default());

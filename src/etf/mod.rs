@@ -21,6 +21,7 @@ mod term;
 mod tests;
 
 use decode::decode_bare;
+pub(crate) use decode::decode_weighed;
 pub use decode::{DecodeError, Limits, decode, decode_prefix, decode_with, split_prefix};
 pub use encode::{encode, encode_into};
 pub(crate) use encode::{put_atom, put_int, put_pid, put_ref, put_tuple_header};
