@@ -27,6 +27,7 @@ impl Sidekick {
         match call.await {
             Outcome::Return(reply) => reply,
             Outcome::Undef => Term::error("unknown_request", Term::map([])),
+            Outcome::Error(reason) => Term::error("bad_request", Term::map([("reason", reason)])),
         }
     }
 

@@ -124,7 +124,9 @@ impl Control {
 
     fn parse_link(operation: i64, fields: &mut Fields) -> Option<Self> {
         if operation == 35 {
+            // Numbers of 64 bits; whatever else stood there would be sent back.
             let id = fields.next()?;
+            id.as_u64()?;
             return Some(Self::UnlinkId {
                 id,
                 from: fields.pid()?,

@@ -15,6 +15,9 @@ use tokio::time::MissedTickBehavior;
 pub(super) const PASS_THROUGH: u8 = 112;
 /// Room that each read starts with.
 const READ_BYTES: usize = 64 << 10;
+/// Frames after which a reader lets other tasks run. A peer that sends without pause is always ready to be read, and
+/// ready sockets alone never make a task yield.
+const FRAMES_IN_A_ROW: u16 = 512;
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,9 @@ pub enum LinkError {
     /// A frame of a type we did not agree on.
     #[error("frames of type {0} were not agreed on")]
     FrameType(u8),
+    /// Handling a message failed in a way that must not happen.
+    #[error("a fault of ours while handling a message; the log holds it, please report it")]
+    Fault,
     /// A control message could not be read.
     #[error("a control message is malformed: {0}")]
     Control(String),
@@ -65,6 +71,8 @@ pub struct Message {
     /// The payload, where the control message has one. One that the decoder refused is an error of its own: the
     /// connection goes on without that message.
     pub payload: Result<Option<Term>, DecodeError>,
+    /// About how many bytes the payload takes in memory.
+    pub weight_bytes: usize,
 }
 
 /// Reads frames. Used by one task.
@@ -74,6 +82,7 @@ pub struct Reader {
     pulse: Arc<Pulse>,
     buffer: BytesMut,
     frame_bytes_max: usize,
+    frames: u16,
 }
 
 impl Reader {
@@ -84,13 +93,19 @@ impl Reader {
             pulse,
             buffer: BytesMut::new(),
             frame_bytes_max,
+            frames: 0,
         }
     }
 
     /// The next message; ticks are swallowed. Cancel-safe: what was read stays in the buffer.
     pub async fn next(&mut self) -> Result<Message, LinkError> {
         loop {
+            if self.frames >= FRAMES_IN_A_ROW {
+                self.frames = 0;
+                tokio::task::yield_now().await;
+            }
             if let Some(frame) = self.frame()? {
+                self.frames += 1;
                 if !frame.is_empty() {
                     return parse(frame);
                 }
@@ -147,12 +162,19 @@ fn parse(mut frame: Bytes) -> Result<Message, LinkError> {
     let term = etf::decode_prefix(&mut frame).map_err(|e| LinkError::Control(e.to_string()))?;
     let control = Control::parse(term)
         .ok_or_else(|| LinkError::Control("unknown operation or form".to_owned()))?;
-    let payload = if control.has_payload() {
-        etf::decode(frame).map(Some)
+    let (payload, weight_bytes) = if !control.has_payload() {
+        (Ok(None), 0)
     } else {
-        Ok(None)
+        match etf::decode_weighed(frame) {
+            Ok((payload, weight_bytes)) => (Ok(Some(payload)), weight_bytes),
+            Err(error) => (Err(error), 0),
+        }
     };
-    Ok(Message { control, payload })
+    Ok(Message {
+        control,
+        payload,
+        weight_bytes,
+    })
 }
 
 /// Writes what the outbox holds and ticks when it holds nothing; watches that the peer is heard.

@@ -4,6 +4,9 @@ use crate::etf::{Atom, Pid, Port, Reference, Term, VERSION, keys};
 use bytes::{Buf, Bytes};
 use num_bigint::{BigInt, Sign};
 
+/// Room that a container starts with, in elements. Small, as hostile input can open 256 containers at once.
+const FIRST_ROOM: usize = 32;
+
 /// Bounds on what one input may make of itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -59,7 +62,7 @@ pub enum DecodeError {
     /// A map names a key twice.
     #[error("a map has a key twice")]
     DuplicateKey,
-    /// A reference, bit string or fun does not have the documented form.
+    /// An identifier, bit string or fun does not have the documented form.
     #[error("a {0} is malformed")]
     Malformed(&'static str),
 }
@@ -71,7 +74,7 @@ pub fn decode(input: Bytes) -> Result<Term, DecodeError> {
 
 /// As [`decode`], with other bounds.
 pub fn decode_with(input: Bytes, limits: Limits) -> Result<Term, DecodeError> {
-    let mut decoder = Decoder { input, limits };
+    let mut decoder = Decoder::new(input, limits);
     let term = decoder.versioned()?;
     match decoder.input.len() {
         0 => Ok(term),
@@ -79,14 +82,30 @@ pub fn decode_with(input: Bytes, limits: Limits) -> Result<Term, DecodeError> {
     }
 }
 
+/// As [`decode`]; gives also about how many bytes the term takes in memory, with the input that its binaries hold.
+pub(crate) fn decode_weighed(input: Bytes) -> Result<(Term, usize), DecodeError> {
+    let (bytes, limits) = (input.len(), Limits::default());
+    let mut decoder = Decoder::new(input, limits);
+    let term = decoder.versioned()?;
+    let terms = limits.terms - decoder.limits.terms;
+    match decoder.input.len() {
+        0 => Ok((term, bytes + terms * size_of::<Term>())),
+        rest => Err(DecodeError::Trailing(rest)),
+    }
+}
+
 /// Takes one term with its version byte from the front of the input. After an error the input is in no particular state.
 pub fn decode_prefix(input: &mut Bytes) -> Result<Term, DecodeError> {
-    let limits = Limits::default();
-    let mut decoder = Decoder {
-        input: std::mem::take(input),
-        limits,
-    };
+    let mut decoder = Decoder::new(std::mem::take(input), Limits::default());
     let term = decoder.versioned()?;
+    *input = decoder.input;
+    Ok(term)
+}
+
+/// As [`decode_prefix`], for a term without a version byte inside of another.
+pub(super) fn decode_bare(input: &mut Bytes) -> Result<Term, DecodeError> {
+    let mut decoder = Decoder::new(std::mem::take(input), Limits::default());
+    let term = decoder.term(decoder.limits.depth)?;
     *input = decoder.input;
     Ok(term)
 }
@@ -101,9 +120,19 @@ pub fn split_prefix(input: &mut Bytes) -> Result<Bytes, DecodeError> {
 struct Decoder {
     input: Bytes,
     limits: Limits,
+    keys: keys::Budget,
 }
 
 impl Decoder {
+    fn new(input: Bytes, limits: Limits) -> Self {
+        let keys = keys::Budget::of(input.len());
+        Self {
+            input,
+            limits,
+            keys,
+        }
+    }
+
     fn versioned(&mut self) -> Result<Term, DecodeError> {
         match self.u8()? {
             VERSION => self.term(self.limits.depth),
@@ -113,13 +142,16 @@ impl Decoder {
 
     fn term(&mut self, depth: u16) -> Result<Term, DecodeError> {
         self.spend(1)?;
-        let tag = self.u8()?;
+        let tag = *self.input.first().ok_or(DecodeError::Truncated)?;
+        if matches!(tag, 112 | 113) {
+            return self.fun(depth);
+        }
+        self.input.advance(1);
         // Containers apart from the rest, so that the frames of the recursion stay small.
         match tag {
             104 | 105 => self.tuple(tag, depth),
             108 => self.list(depth),
             116 => self.map(depth),
-            112 | 113 => self.fun(tag, depth),
             _ => self.leaf(tag),
         }
     }
@@ -172,8 +204,9 @@ impl Decoder {
         if count > self.limits.terms {
             return Err(DecodeError::TooMany);
         }
-        let mut elements = Vec::with_capacity(count.min(4096));
+        let mut elements = Vec::new();
         for _ in 0..count {
+            grow(&mut elements, count);
             elements.push(self.term(depth)?);
         }
         Ok(elements)
@@ -216,12 +249,13 @@ impl Decoder {
         if count > self.limits.terms / 2 {
             return Err(DecodeError::TooMany);
         }
-        let mut pairs = Vec::with_capacity(count.min(2048));
+        let mut pairs = Vec::new();
         for _ in 0..count {
+            grow(&mut pairs, count);
             let key = self.term(depth)?;
             pairs.push((key, self.term(depth)?));
         }
-        if keys::has_duplicates(&pairs) {
+        if keys::has_duplicates(&pairs, &mut self.keys)? {
             return Err(DecodeError::DuplicateKey);
         }
         Ok(Term::Map(pairs))
@@ -233,7 +267,7 @@ impl Decoder {
         let bytes = self.take(len)?;
         match bits {
             8 if len > 0 => Ok(Term::Binary(bytes)),
-            1..=7 if len > 0 => Ok(Term::BitBinary { bytes, bits }),
+            1..=7 if len > 0 => Ok(bit_string(bytes, bits)),
             0 if len == 0 => Ok(Term::Binary(bytes)),
             _ => Err(DecodeError::Malformed("bit string")),
         }
@@ -256,7 +290,10 @@ impl Decoder {
         let text = self.take(31)?;
         let end = text.iter().position(|b| *b == 0).unwrap_or(31);
         let text = std::str::from_utf8(&text[..end]).map_err(|_| DecodeError::Float)?;
-        finite(text.trim().parse().map_err(|_| DecodeError::Float)?)
+        if !is_decimal(text) {
+            return Err(DecodeError::Float);
+        }
+        finite(text.parse().map_err(|_| DecodeError::Float)?)
     }
 
     fn atom(&mut self) -> Result<Atom, DecodeError> {
@@ -290,9 +327,17 @@ impl Decoder {
             creation: if tag == 88 {
                 self.u32()?
             } else {
-                u32::from(self.u8()?)
+                self.old_creation()?
             },
         })
+    }
+
+    /// Creations of one byte had two bits; OTP refuses others.
+    fn old_creation(&mut self) -> Result<u32, DecodeError> {
+        match self.u8()? {
+            creation @ 0..=3 => Ok(u32::from(creation)),
+            _ => Err(DecodeError::Malformed("creation")),
+        }
     }
 
     fn port(&mut self, tag: u8) -> Result<Term, DecodeError> {
@@ -304,7 +349,7 @@ impl Decoder {
                 u64::from(self.u32()?)
             },
             creation: if tag == 102 {
-                u32::from(self.u8()?)
+                self.old_creation()?
             } else {
                 self.u32()?
             },
@@ -321,10 +366,10 @@ impl Decoder {
         let (creation, mut words) = match tag {
             101 => {
                 let word = self.u32()?;
-                (u32::from(self.u8()?), [word, 0, 0, 0, 0])
+                (self.old_creation()?, [word, 0, 0, 0, 0])
             }
             90 => (self.u32()?, [0; 5]),
-            _ => (u32::from(self.u8()?), [0; 5]),
+            _ => (self.old_creation()?, [0; 5]),
         };
         let all = words
             .get_mut(..count)
@@ -334,27 +379,30 @@ impl Decoder {
                 *word = self.u32()?;
             }
         }
+        // OTP reads wider first words in the newest form only.
+        if tag != 90 && all.first().is_some_and(|first| *first >= 1 << 18) {
+            return Err(DecodeError::Malformed("reference"));
+        }
         Reference::new(node, creation, all)
             .map(Term::Ref)
             .ok_or(DecodeError::Malformed("reference"))
     }
 
     /// Funs are kept as they are, but checked, so that what passes here passes OTP's decoder too.
-    fn fun(&mut self, tag: u8, depth: u16) -> Result<Term, DecodeError> {
-        let body = self.input.clone();
-        if tag == 113 {
+    fn fun(&mut self, depth: u16) -> Result<Term, DecodeError> {
+        let mut whole = self.input.clone();
+        if self.u8()? == 113 {
             self.export()?;
         } else {
+            let body = self.input.len();
             let (size, free) = self.fun_header()?;
             self.elements(free, depth)?;
-            if body.len() - self.input.len() != size {
+            if body - self.input.len() != size {
                 return Err(DecodeError::Malformed("fun"));
             }
         }
-        let mut whole = Vec::with_capacity(1 + body.len() - self.input.len());
-        whole.push(tag);
-        whole.extend_from_slice(&body[..body.len() - self.input.len()]);
-        Ok(Term::Fun(whole.into()))
+        whole.truncate(whole.len() - self.input.len());
+        Ok(Term::Fun(whole))
     }
 
     #[inline(never)]
@@ -377,7 +425,8 @@ impl Decoder {
         self.atom()?;
         for _ in 0..2 {
             let tag = self.u8()?;
-            if !matches!(self.leaf(tag)?, Term::Int(_)) {
+            // As large as an integer in one word of a BEAM.
+            if !matches!(self.leaf(tag)?, Term::Int(n) if (-1 << 59..1 << 59).contains(&n)) {
                 return Err(malformed);
             }
         }
@@ -419,8 +468,42 @@ impl Decoder {
     }
 }
 
+/// Makes room for one more of `count` elements: for as many as are there already, as counts are only promises; and for
+/// no more than were promised.
+fn grow<T>(elements: &mut Vec<T>, count: usize) {
+    if elements.len() == elements.capacity() {
+        let more = elements.len().max(FIRST_ROOM).min(count - elements.len());
+        elements.reserve_exact(more);
+    }
+}
+
 fn deeper(depth: u16) -> Result<u16, DecodeError> {
     depth.checked_sub(1).ok_or(DecodeError::TooDeep)
+}
+
+/// What stands beyond the end of a bit string is no part of it: bits that a peer left there are cleared, so that equal
+/// bit strings are equal bytes.
+fn bit_string(bytes: Bytes, bits: u8) -> Term {
+    let last = bytes.len() - 1;
+    let kept = bytes[last] & !(0xff >> bits);
+    if bytes[last] == kept {
+        return Term::BitBinary { bytes, bits };
+    }
+    let mut copy = bytes.to_vec();
+    copy[last] = kept;
+    let bytes = copy.into();
+    Term::BitBinary { bytes, bits }
+}
+
+/// Whether this is a number as OTP writes it: digits, a point, digits, and perhaps an exponent.
+fn is_decimal(text: &str) -> bool {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let unsigned = |part: &str| digits(part.strip_prefix(['+', '-']).unwrap_or(part));
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let Some((whole, fraction)) = mantissa.split_once('.') else {
+        return false;
+    };
+    unsigned(whole) && digits(fraction) && unsigned(exponent)
 }
 
 fn finite(value: f64) -> Result<Term, DecodeError> {

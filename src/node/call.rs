@@ -200,7 +200,7 @@ impl Node {
             from: Some(system.clone()),
             term,
         };
-        mailbox.put(signal, &self.inner.dropped).await;
+        mailbox.put(signal.into(), &self.inner.dropped).await;
         match told.await {
             Ok(Told::Reply(reply)) => Ok(reply),
             Ok(Told::Down(reason)) => Err(CallError::from_reason(reason)),

@@ -4,12 +4,16 @@ use crate::dist::handshake::Peer;
 use crate::dist::link::{self, LinkError, Pulse, Reader};
 use crate::dist::{NodeName, Outbox, Stream};
 use crate::etf::{Atom, Term};
+use crate::node::process::FULL_PATIENCE;
 use crate::node::{Node, PeerEvent, PeerInfo, Signal};
 use crate::types::{UnixMillis, now_ms};
+use futures::FutureExt;
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// Number of a connection, never used again.
@@ -17,6 +21,16 @@ pub(super) type ConnectionId = u64;
 
 /// How long the peer may take to read our last words.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Functions that one peer may have running at once.
+const WORK_MAX: usize = 256;
+/// Messages below this weight are not counted: mailboxes are short enough for them.
+const LIGHT_BYTES_MAX: usize = 16 << 10;
+/// What all heavier messages of one peer that wait for a process or for a function's end may take in memory together, in KiB.
+const HELD_KIB_MAX: usize = 256 << 10;
+
+/// A message's share of the memory that its peer may make us hold; given back when dropped.
+pub(super) type Held = Option<OwnedSemaphorePermit>;
 
 /// Who opened a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +52,10 @@ pub(super) struct Connection {
     /// The peer understands aliases.
     pub(super) aliases: bool,
     pub(super) outbox: Arc<Outbox>,
+    /// Functions it may call now.
+    pub(super) work: Arc<Semaphore>,
+    /// Memory that its messages may take now, in KiB.
+    room: Arc<Semaphore>,
     direction: Direction,
     since_ms: UnixMillis,
     pulse: Arc<Pulse>,
@@ -45,6 +63,21 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// Takes a message's share of memory, waiting for room as a full mailbox waits; none where there never was any.
+    pub(super) async fn hold(&self, weight_bytes: usize) -> Option<Held> {
+        if weight_bytes < LIGHT_BYTES_MAX {
+            return Some(None);
+        }
+        // One message alone may be of any weight.
+        let kib = (weight_bytes >> 10).min(HELD_KIB_MAX) as u32;
+        let room = self.room.clone().acquire_many_owned(kib);
+        tokio::time::timeout(FULL_PATIENCE, room)
+            .await
+            .ok()?
+            .ok()
+            .map(Some)
+    }
+
     pub(super) fn info(&self) -> PeerInfo {
         PeerInfo {
             node: self.peer.clone(),
@@ -94,6 +127,8 @@ impl Node {
             monitors: peer.monitors && inner.options.monitors,
             aliases: peer.aliases,
             outbox: Arc::new(Outbox::new(inner.options.queue_bytes_max)),
+            work: Arc::new(Semaphore::new(WORK_MAX)),
+            room: Arc::new(Semaphore::new(HELD_KIB_MAX)),
             direction,
             since_ms: now_ms(),
             pulse: Arc::default(),
@@ -148,8 +183,12 @@ impl Node {
         loop {
             match reader.next().await {
                 Ok(message) => {
-                    if let Err(error) = self.dispatch(connection, message).await {
-                        return error;
+                    // A fault of ours costs this connection; the rest of its life, and its end, stay in order.
+                    let done = AssertUnwindSafe(self.dispatch(connection, message)).catch_unwind();
+                    match done.await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => return error,
+                        Err(_) => return LinkError::Fault,
                     }
                 }
                 Err(error) => return error,

@@ -4,14 +4,19 @@ use crate::dist::control::{Control, Target};
 use crate::dist::frames;
 use crate::dist::link::{LinkError, Message};
 use crate::etf::{Pid, Reference, Term};
-use crate::node::connection::Connection;
+use crate::node::connection::{Connection, Held};
 use crate::node::gen_call::{self, Incoming};
-use crate::node::process::Mailbox;
+use crate::node::process::{Letter, Mailbox};
 use crate::node::registry::Watcher;
 use crate::node::sys::System;
 use crate::node::waiters::Told;
 use crate::node::{Node, Signal, erpc, rex};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Held while a function runs.
+pub(super) type WorkPermit = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 impl Node {
     /// Does what a message says. An error ends the connection.
@@ -27,18 +32,23 @@ impl Node {
                 return Ok(());
             }
         };
+        let Some(held) = connection.hold(message.weight_bytes).await else {
+            self.inner.dropped.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(peer = %connection.peer, "a peer's messages wait in too much memory; one was dropped");
+            return Ok(());
+        };
         match message.control {
-            Control::Send { from, to } => self.message_to(&to, from, payload).await,
+            Control::Send { from, to } => self.message_to(&to, from, payload, held).await,
             Control::RegSend { from, name } => match name.as_str() {
                 "net_kernel" => self.net_kernel(payload),
-                "rex" => rex::handle(self, connection, payload),
+                "rex" => rex::handle(self, connection, payload, held),
                 _ => {
                     if let Some(mailbox) = self.inner.registry.mailbox_named(&name) {
                         let signal = Signal::Message {
                             from: Some(from),
                             term: payload,
                         };
-                        self.deliver(&mailbox, signal).await;
+                        self.deliver(&mailbox, signal, held).await;
                     }
                 }
             },
@@ -52,6 +62,10 @@ impl Node {
                 target,
                 reference,
             } => {
+                own(connection, &from)?;
+                if reference.node != *connection.peer.atom() {
+                    return Err(foreign());
+                }
                 self.monitored(connection, from, target, reference);
             }
             Control::Demonitor {
@@ -64,9 +78,13 @@ impl Node {
             Control::MonitorExit {
                 reference, reason, ..
             } => {
-                self.inner.waiters.tell(&reference, Told::Down(reason));
+                let told = Told::Down(reason);
+                self.inner.waiters.tell_of(connection.id, &reference, told);
             }
-            Control::Link { from, to } => self.linked(connection, &from, &to),
+            Control::Link { from, to } => {
+                own(connection, &from)?;
+                self.linked(connection, &from, &to);
+            }
             Control::UnlinkId { id, from, to } => {
                 if self.is_local(&to) {
                     self.inner
@@ -85,13 +103,13 @@ impl Node {
                 }
             }
             Control::Exit2 { from, to, reason } => self.exit_signal(from, &to, reason, false).await,
-            Control::Spawn(request) => erpc::handle(self, connection, &request, payload),
+            Control::Spawn(request) => erpc::handle(self, connection, &request, payload, held),
             Control::Ignored => {}
         }
         Ok(())
     }
 
-    async fn message_to(&self, to: &Pid, from: Option<Pid>, payload: Term) {
+    async fn message_to(&self, to: &Pid, from: Option<Pid>, payload: Term, held: Held) {
         if *to == self.inner.system {
             self.message_to_node(payload);
         } else if let Some(mailbox) = self.mailbox(to) {
@@ -101,6 +119,7 @@ impl Node {
                     from,
                     term: payload,
                 },
+                held,
             )
             .await;
         }
@@ -117,6 +136,7 @@ impl Node {
                     kill,
                     linked,
                 },
+                None,
             )
             .await;
         }
@@ -202,18 +222,29 @@ impl Node {
         system.answer(self, from, request, state);
     }
 
-    async fn deliver(&self, mailbox: &Mailbox, signal: Signal) {
-        mailbox.put(signal, &self.inner.dropped).await;
+    async fn deliver(&self, mailbox: &Mailbox, signal: Signal, held: Held) {
+        let letter = Letter {
+            signal,
+            _held: held,
+        };
+        mailbox.put(letter, &self.inner.dropped).await;
     }
 
     /// As [`Node::deliver`], for those who must not wait.
     pub(super) fn deliver_aside(&self, mailbox: Mailbox, signal: Signal) {
-        if let Err(signal) = mailbox.try_put(signal, &self.inner.dropped) {
+        if let Err(letter) = mailbox.try_put(signal.into(), &self.inner.dropped) {
             let node = self.clone();
             self.inner
                 .tasks
-                .spawn(async move { node.deliver(&mailbox, signal).await });
+                .spawn(async move { mailbox.put(letter, &node.inner.dropped).await });
         }
+    }
+
+    /// Leave to run a function for a peer; none while it, or all peers together, have too many running.
+    pub(super) fn work_permit(&self, connection: &Connection) -> Option<WorkPermit> {
+        let own = connection.work.clone().try_acquire_owned().ok()?;
+        let all = self.inner.work.clone().try_acquire_owned().ok()?;
+        Some((own, all))
     }
 
     pub(super) fn is_local(&self, pid: &Pid) -> bool {
@@ -224,6 +255,19 @@ impl Node {
         self.is_local(pid)
             .then(|| self.inner.registry.mailbox((pid.id, pid.serial)))?
     }
+}
+
+/// Who watches us, or is linked to us, must be a process of the peer that says so: as OTP has it.
+fn own(connection: &Connection, from: &Pid) -> Result<(), LinkError> {
+    if from.node == *connection.peer.atom() {
+        Ok(())
+    } else {
+        Err(foreign())
+    }
+}
+
+fn foreign() -> LinkError {
+    LinkError::Control("a monitor or link of another node's process".to_owned())
 }
 
 /// `{Ref, Reply}` or `{[alias | Ref], Reply}`.

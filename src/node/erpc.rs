@@ -4,7 +4,7 @@ use crate::dist::control::{SpawnRequest, Target};
 use crate::dist::{Outbox, frames};
 use crate::etf::{Atom, Pid, Reference, Term};
 use crate::node::Node;
-use crate::node::connection::Connection;
+use crate::node::connection::{Connection, Held};
 use crate::node::functions::{Apply, Caller, Functions, Outcome};
 use std::sync::Arc;
 
@@ -48,7 +48,11 @@ impl Accepted {
         };
         let has = |name: &str| {
             let names = |option: &Term| {
-                option.is_atom(name) || option.as_tuple().is_some_and(|o| o[0].is_atom(name))
+                option.is_atom(name)
+                    || option
+                        .as_tuple()
+                        .and_then(<[Term]>::first)
+                        .is_some_and(|key| key.is_atom(name))
             };
             request.options.iter().any(names)
         };
@@ -109,18 +113,19 @@ pub(super) fn handle(
     connection: &Arc<Connection>,
     request: &SpawnRequest,
     payload: Term,
+    held: Held,
 ) {
     let outbox = connection.outbox.clone();
     let accepted = match Accepted::parse(connection.peer.atom(), request, payload) {
         Ok(accepted) => accepted,
         Err(why) => return refuse(&outbox, request, why),
     };
-    let Ok(permit) = node.inner.work.clone().try_acquire_owned() else {
+    let Some(permit) = node.work_permit(connection) else {
         return refuse(&outbox, request, "system_limit");
     };
     let (pid, functions) = (node.next_pid(), Arc::new(node.clone()));
     node.inner.tasks.spawn(async move {
-        let _permit = permit;
+        let _permit = (permit, held);
         accepted.run(outbox, pid, functions).await;
     });
 }

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Functions that peers may have running at once.
-const WORK_MAX: usize = 1024;
+const WORK_MAX: usize = 4096;
 /// Peer events that a slow listener may lag behind.
 const EVENTS_KEPT: usize = 256;
 /// How long closing may take.

@@ -2,13 +2,14 @@
 
 use crate::etf::{Pid, Term};
 use crate::node::Node;
+use crate::node::connection::Held;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 /// How long a peer is read no further while a mailbox that it writes to is full.
-const FULL_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const FULL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What arrives at a process.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +42,7 @@ pub enum Signal {
 #[derive(Debug)]
 pub struct Process {
     pub(super) pid: Pid,
-    pub(super) mailbox: mpsc::Receiver<Signal>,
+    pub(super) mailbox: mpsc::Receiver<Letter>,
     pub(super) node: Node,
 }
 
@@ -53,12 +54,12 @@ impl Process {
 
     /// The next signal; none once the process was ended and its mailbox is empty. Cancel-safe.
     pub async fn recv(&mut self) -> Option<Signal> {
-        self.mailbox.recv().await
+        Some(self.mailbox.recv().await?.signal)
     }
 
     /// The next signal, where one is there already.
     pub fn try_recv(&mut self) -> Option<Signal> {
-        self.mailbox.try_recv().ok()
+        Some(self.mailbox.try_recv().ok()?.signal)
     }
 }
 
@@ -68,17 +69,33 @@ impl Drop for Process {
     }
 }
 
+/// A signal on its way, and what it takes of the memory that its sender may make us hold.
+#[derive(Debug)]
+pub(super) struct Letter {
+    pub(super) signal: Signal,
+    pub(super) _held: Held,
+}
+
+impl From<Signal> for Letter {
+    fn from(signal: Signal) -> Self {
+        Self {
+            signal,
+            _held: None,
+        }
+    }
+}
+
 /// The sending end of a mailbox.
 #[derive(Clone, Debug)]
 pub(super) struct Mailbox {
-    sender: mpsc::Sender<Signal>,
+    sender: mpsc::Sender<Letter>,
     /// It stayed full for longer than patience lasts: nobody waits for it any more.
     congested: Arc<AtomicBool>,
 }
 
 impl Mailbox {
     /// A mailbox for so many signals, and its receiving end.
-    pub(super) fn new(capacity: usize) -> (Self, mpsc::Receiver<Signal>) {
+    pub(super) fn new(capacity: usize) -> (Self, mpsc::Receiver<Letter>) {
         let (sender, receiver) = mpsc::channel(capacity.max(1));
         (
             Self {
@@ -95,12 +112,12 @@ impl Mailbox {
     }
 
     /// Puts a signal in without waiting; gives it back where it is worth waiting for room.
-    pub(super) fn try_put(&self, signal: Signal, dropped: &AtomicU64) -> Result<(), Signal> {
-        match self.sender.try_send(signal) {
+    pub(super) fn try_put(&self, letter: Letter, dropped: &AtomicU64) -> Result<(), Letter> {
+        match self.sender.try_send(letter) {
             Ok(()) => self.congested.store(false, Ordering::Relaxed),
             Err(TrySendError::Closed(_)) => {}
-            Err(TrySendError::Full(signal)) if !self.congested.load(Ordering::Relaxed) => {
-                return Err(signal);
+            Err(TrySendError::Full(letter)) if !self.congested.load(Ordering::Relaxed) => {
+                return Err(letter);
             }
             Err(TrySendError::Full(_)) => {
                 dropped.fetch_add(1, Ordering::Relaxed);
@@ -110,11 +127,11 @@ impl Mailbox {
     }
 
     /// Puts a signal in, waiting a while for room.
-    pub(super) async fn put(&self, signal: Signal, dropped: &AtomicU64) {
-        let Err(signal) = self.try_put(signal, dropped) else {
+    pub(super) async fn put(&self, letter: Letter, dropped: &AtomicU64) {
+        let Err(letter) = self.try_put(letter, dropped) else {
             return;
         };
-        if tokio::time::timeout(FULL_PATIENCE, self.sender.send(signal))
+        if tokio::time::timeout(FULL_PATIENCE, self.sender.send(letter))
             .await
             .is_err()
         {

@@ -14,6 +14,9 @@ pub(super) type LocalId = (u32, u32);
 /// Most remote monitors and links that one process carries; more are answered as if it did not exist.
 const WATCHERS_MAX: usize = 100_000;
 
+/// Most monitors and links of one connection, on all processes together; more are answered likewise.
+const HELD_MAX: usize = 100_000;
+
 /// A remote process that monitors a local one.
 #[derive(Debug, Clone)]
 pub(super) struct Watcher {
@@ -39,6 +42,22 @@ struct Tables {
     processes: HashMap<LocalId, Entry>,
     names: HashMap<Atom, LocalId>,
     last: LocalId,
+    /// How many monitors and links each connection has.
+    held: HashMap<ConnectionId, usize>,
+}
+
+impl Tables {
+    fn has_room(&self, connection: ConnectionId) -> bool {
+        self.held
+            .get(&connection)
+            .is_none_or(|held| *held < HELD_MAX)
+    }
+
+    fn release(&mut self, connection: ConnectionId) {
+        if let Some(held) = self.held.get_mut(&connection) {
+            *held = held.saturating_sub(1);
+        }
+    }
 }
 
 /// What the end of a process makes necessary.
@@ -158,6 +177,12 @@ impl Registry {
         if let Some(name) = &entry.name {
             tables.names.remove(name);
         }
+        for (connection, _) in entry.watchers.keys() {
+            tables.release(*connection);
+        }
+        for (connection, _) in entry.links.keys() {
+            tables.release(*connection);
+        }
         Some(Ending {
             pid: entry.pid,
             watchers: entry.watchers.into_values().collect(),
@@ -190,10 +215,16 @@ impl Registry {
     /// Adds a remote monitor; false where there is no such process.
     pub(super) fn monitor(&self, id: Option<LocalId>, watcher: Watcher) -> bool {
         let mut tables = self.lock();
+        let connection = watcher.connection.id;
+        if !tables.has_room(connection) {
+            return false;
+        }
         match id.and_then(|id| tables.processes.get_mut(&id)) {
             Some(entry) if entry.watchers.len() < WATCHERS_MAX => {
-                let key = (watcher.connection.id, watcher.reference.clone());
-                entry.watchers.insert(key, watcher);
+                let key = (connection, watcher.reference.clone());
+                if entry.watchers.insert(key, watcher).is_none() {
+                    *tables.held.entry(connection).or_default() += 1;
+                }
                 true
             }
             _ => false,
@@ -214,13 +245,13 @@ impl Registry {
             Target::Name(name) => tables.names.get(name).copied(),
         };
         let direct = id.and_then(|id| tables.processes.get_mut(&id));
-        if direct.is_some_and(|entry| entry.watchers.remove(&key).is_some()) {
-            return;
+        let mut removed = direct.is_some_and(|entry| entry.watchers.remove(&key).is_some());
+        if !removed && matches!(target, Target::Name(_)) {
+            let mut entries = tables.processes.values_mut();
+            removed = entries.any(|entry| entry.watchers.remove(&key).is_some());
         }
-        if matches!(target, Target::Name(_)) {
-            for entry in tables.processes.values_mut() {
-                entry.watchers.remove(&key);
-            }
+        if removed {
+            tables.release(connection);
         }
     }
 
@@ -244,11 +275,16 @@ impl Registry {
 
     /// Adds a link to a remote process; false where there is no such local process.
     pub(super) fn link(&self, id: LocalId, connection: &Arc<Connection>, remote: Pid) -> bool {
-        match self.lock().processes.get_mut(&id) {
+        let mut tables = self.lock();
+        if !tables.has_room(connection.id) {
+            return false;
+        }
+        match tables.processes.get_mut(&id) {
             Some(entry) if entry.links.len() < WATCHERS_MAX => {
-                entry
-                    .links
-                    .insert((connection.id, remote), connection.clone());
+                let key = (connection.id, remote);
+                if entry.links.insert(key, connection.clone()).is_none() {
+                    *tables.held.entry(connection.id).or_default() += 1;
+                }
                 true
             }
             _ => false,
@@ -259,13 +295,20 @@ impl Registry {
     pub(super) fn unlink(&self, id: LocalId, connection: ConnectionId, remote: &Pid) -> bool {
         let mut tables = self.lock();
         let entry = tables.processes.get_mut(&id);
-        entry.is_some_and(|entry| entry.links.remove(&(connection, remote.clone())).is_some())
+        let key = (connection, remote.clone());
+        let removed = entry.is_some_and(|entry| entry.links.remove(&key).is_some());
+        if removed {
+            tables.release(connection);
+        }
+        removed
     }
 
     /// Forgets all monitors and links of a lost connection; gives whom to tell of each broken link.
     pub(super) fn connection_lost(&self, connection: ConnectionId) -> Vec<(Mailbox, Pid)> {
         let mut broken = Vec::new();
-        for entry in self.lock().processes.values_mut() {
+        let mut tables = self.lock();
+        tables.held.remove(&connection);
+        for entry in tables.processes.values_mut() {
             entry.watchers.retain(|(of, _), _| *of != connection);
             let mailbox = &entry.mailbox;
             entry.links.retain(|(of, remote), _| {

@@ -1,14 +1,14 @@
 //! `rex`, the server of the older `rpc`: `{call, M, F, Args, GroupLeader}` and `{cast, ...}`.
 
 use crate::etf::Term;
-use crate::node::connection::Connection;
+use crate::node::connection::{Connection, Held};
 use crate::node::functions::{Apply, Caller, Outcome};
 use crate::node::gen_call::{self, Incoming};
 use crate::node::{From, Node};
 use std::sync::Arc;
 
 /// A message to `rex`.
-pub(super) fn handle(node: &Node, connection: &Arc<Connection>, payload: Term) {
+pub(super) fn handle(node: &Node, connection: &Arc<Connection>, payload: Term, held: Held) {
     let (from, request) = match gen_call::parse(payload) {
         Incoming::Call { from, request } => (Some(from), request),
         Incoming::Cast(request) => (None, request),
@@ -36,12 +36,12 @@ pub(super) fn handle(node: &Node, connection: &Arc<Connection>, payload: Term) {
     let Some(apply) = apply else {
         return answer(node, from.as_ref(), bad_rpc(Term::atom("badarg")));
     };
-    let Ok(permit) = node.inner.work.clone().try_acquire_owned() else {
+    let Some(permit) = node.work_permit(connection) else {
         return answer(node, from.as_ref(), bad_rpc(Term::atom("system_limit")));
     };
     let node = node.clone();
     node.clone().inner.tasks.spawn(async move {
-        let _permit = permit;
+        let _permit = (permit, held);
         let value = match apply.run(&node).await {
             Ok(Outcome::Return(value)) => value,
             Ok(Outcome::Undef) => exit(Term::atom("undef"), apply.stack()),

@@ -3,6 +3,7 @@
 use crate::etf::{Atom, Reference, Term};
 use crate::node::connection::ConnectionId;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
@@ -28,8 +29,9 @@ struct Waiter {
 pub(super) struct Waiters {
     node: Atom,
     creation: u32,
-    /// Tells our references from those of an earlier life with the same creation.
-    life: u32,
+    /// Makes the last word of each reference: peers see our references, and from one must not be able to tell the next.
+    /// It also tells them from those of an earlier life with the same creation.
+    secret: RandomState,
     last: AtomicU64,
     waiting: Mutex<HashMap<u64, Waiter>>,
 }
@@ -39,7 +41,7 @@ impl Waiters {
         Self {
             node,
             creation,
-            life: rand::random(),
+            secret: RandomState::new(),
             last: AtomicU64::new(1),
             waiting: Mutex::default(),
         }
@@ -48,18 +50,18 @@ impl Waiters {
     /// A fresh reference. The first word has 18 bits, as it had before OTP 24.
     pub(super) fn make_ref(&self) -> Reference {
         let number = self.last.fetch_add(1, Ordering::Relaxed);
-        let words = [(number & 0x3_ffff) as u32, (number >> 18) as u32, self.life];
+        let seal = self.secret.hash_one(number) as u32;
+        let words = [(number & 0x3_ffff) as u32, (number >> 18) as u32, seal];
         Reference::new(self.node.clone(), self.creation, &words).expect("three words are allowed")
     }
 
     fn number(&self, reference: &Reference) -> Option<u64> {
         match reference.words() {
-            [low, high, life]
-                if *life == self.life
-                    && reference.creation == self.creation
-                    && reference.node == self.node =>
+            [low, high, seal]
+                if reference.creation == self.creation && reference.node == self.node =>
             {
-                Some(u64::from(*high) << 18 | u64::from(*low))
+                let number = u64::from(*high) << 18 | u64::from(*low);
+                (self.secret.hash_one(number) as u32 == *seal).then_some(number)
             }
             _ => None,
         }
@@ -83,6 +85,21 @@ impl Waiters {
             .number(reference)
             .and_then(|number| self.lock().remove(&number));
         waiter.is_some_and(|waiter| waiter.tell.send(what).is_ok())
+    }
+
+    /// As [`Waiters::tell`], where only the peer that is waited for may say so.
+    pub(super) fn tell_of(
+        &self,
+        connection: ConnectionId,
+        reference: &Reference,
+        what: Told,
+    ) -> bool {
+        let of_it = self.number(reference).is_some_and(|number| {
+            let waiting = self.lock();
+            let waiter = waiting.get(&number);
+            waiter.is_some_and(|waiter| waiter.connection == Some(connection))
+        });
+        of_it && self.tell(reference, what)
     }
 
     /// Stops waiting; whether it still waited.

@@ -42,8 +42,8 @@ impl Held {
                 return;
             }
             match self.0.0.try_read(&mut byte) {
-                Ok(0) => return,
-                Ok(_) => {}
+                // A port mapper says nothing more to a node that is registered.
+                Ok(_) => return,
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(_) => return,
             }
