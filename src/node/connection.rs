@@ -6,7 +6,7 @@ use crate::dist::{NodeName, Outbox};
 use crate::etf::{Atom, Term};
 use crate::node::{Node, PeerEvent, PeerInfo, Signal};
 use crate::types::{UnixMillis, now_ms};
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

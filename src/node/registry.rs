@@ -4,7 +4,7 @@ use crate::dist::control::Target;
 use crate::etf::{Atom, Pid, Reference};
 use crate::node::connection::{Connection, ConnectionId};
 use crate::node::process::Mailbox;
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Number of a local process: `id` and `serial` of its pid.
@@ -14,7 +14,7 @@ pub(super) type LocalId = (u32, u32);
 const WATCHERS_MAX: usize = 100_000;
 
 /// A remote process that monitors a local one.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Watcher {
     pub(super) connection: Arc<Connection>,
     pub(super) pid: Pid,
@@ -75,8 +75,8 @@ impl Registry {
             pid: pid.clone(),
             mailbox,
             name: None,
-            watchers: HashMap::new(),
-            links: HashMap::new(),
+            watchers: HashMap::default(),
+            links: HashMap::default(),
             local_watches: Vec::new(),
         };
         self.lock().processes.insert((pid.id, pid.serial), entry);
@@ -139,16 +139,16 @@ impl Registry {
         tables.processes.get(id).map(|entry| entry.mailbox.clone())
     }
 
-    /// Adds a remote monitor; false where there is no such process.
-    pub(super) fn monitor(&self, id: Option<LocalId>, watcher: Watcher) -> bool {
+    /// Adds a remote monitor; gives it back where there is no such process.
+    pub(super) fn monitor(&self, id: Option<LocalId>, watcher: Watcher) -> Result<(), Watcher> {
         let mut tables = self.lock();
         match id.and_then(|id| tables.processes.get_mut(&id)) {
             Some(entry) if entry.watchers.len() < WATCHERS_MAX => {
                 let key = (watcher.connection.id, watcher.reference.clone());
                 entry.watchers.insert(key, watcher);
-                true
+                Ok(())
             }
-            _ => false,
+            _ => Err(watcher),
         }
     }
 
