@@ -2,6 +2,7 @@
 
 use crate::dist::Outbox;
 use crate::dist::control::Control;
+use crate::dist::fast;
 use crate::etf::{self, DecodeError, Term};
 use bytes::{Buf, Bytes, BytesMut};
 use std::io;
@@ -144,15 +145,24 @@ fn parse(mut frame: Bytes) -> Result<Message, LinkError> {
     if kind != PASS_THROUGH {
         return Err(LinkError::FrameType(kind));
     }
-    let term = etf::decode_prefix(&mut frame).map_err(|e| LinkError::Control(e.to_string()))?;
-    let control = Control::parse(term)
-        .ok_or_else(|| LinkError::Control("unknown operation or form".to_owned()))?;
+    let control = if let Some((control, len)) = fast::read(&frame) {
+        frame.advance(len);
+        control
+    } else {
+        general(&mut frame)?
+    };
     let payload = if control.has_payload() {
         etf::decode(frame).map(Some)
     } else {
         Ok(None)
     };
     Ok(Message { control, payload })
+}
+
+/// A control message of any kind and form.
+fn general(frame: &mut Bytes) -> Result<Control, LinkError> {
+    let term = etf::decode_prefix(frame).map_err(|e| LinkError::Control(e.to_string()))?;
+    Control::parse(term).ok_or_else(|| LinkError::Control("unknown operation or form".to_owned()))
 }
 
 /// Writes what the outbox holds and ticks when it holds nothing; watches that the peer is heard.

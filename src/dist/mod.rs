@@ -11,6 +11,7 @@
 
 pub mod control;
 pub mod epmd;
+mod fast;
 pub mod frames;
 pub mod handshake;
 pub mod link;
