@@ -2,7 +2,7 @@
 
 use crate::dist::Outbox;
 use crate::dist::control::Control;
-use crate::dist::fast;
+use crate::dist::{drain, fast};
 use crate::etf::{self, DecodeError, Term};
 use bytes::{Buf, Bytes, BytesMut};
 use std::io;
@@ -126,7 +126,7 @@ impl Reader {
         loop {
             self.pulse.waiting.store(true, Ordering::Relaxed);
             self.stream.readable().await?;
-            match self.stream.try_read_buf(&mut self.buffer) {
+            match drain::read_available(&self.stream, &mut self.buffer) {
                 Ok(0) => return Err(LinkError::Closed),
                 Ok(n) => {
                     self.pulse.waiting.store(false, Ordering::Relaxed);
@@ -202,12 +202,16 @@ pub async fn write_all(
             };
         };
         while !taken.is_empty() {
-            // Being unable to write for as long as the peer may be silent means the same.
-            let written = write_some(&stream, &taken);
-            match tokio::time::timeout(ticktime, written).await {
-                Ok(written) => taken.advance(written?),
-                Err(_) => return Err(LinkError::Silent(ticktime)),
-            }
+            // Being unable to write for as long as the peer may be silent means the same. Most writes need no timer.
+            let written = match stream.try_write(&taken) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    tokio::time::timeout(ticktime, write_some(&stream, &taken))
+                        .await
+                        .map_err(|_| LinkError::Silent(ticktime))?
+                }
+                other => other,
+            };
+            taken.advance(written?);
             wrote = true;
         }
         buffer = taken;

@@ -10,6 +10,7 @@
 //! nothing that has not passed the handshake holds more than one handshake's frames for longer than [`handshake::TIMEOUT`].
 
 pub mod control;
+mod drain;
 pub mod epmd;
 mod fast;
 pub mod frames;
