@@ -117,7 +117,8 @@ defmodule Story.Stage do
     end
   end
 
-  defp start_epmd(stage) do
+  @doc "The story's own port mapper."
+  def start_epmd(stage) do
     Os.start(stage.dir, "epmd", ["epmd", "-address", "127.0.0.1", "-port", to_string(stage.epmd_port)])
     Wait.until("the port mapper", 5_000, fn -> listening?(stage.epmd_port) end)
   end

@@ -8,7 +8,7 @@ use bytes::{BufMut, BytesMut};
 pub fn send(out: &mut BytesMut, to: &Pid, message: &Term) {
     frame(out, Some(message), |out| {
         start(out, 2, 3);
-        etf::put_atom(&Atom::new(""), out);
+        put_unused(out);
         etf::put_pid(to, out);
     });
 }
@@ -18,17 +18,21 @@ pub fn reg_send(out: &mut BytesMut, from: &Pid, name: &Atom, message: &Term) {
     frame(out, Some(message), |out| {
         start(out, 6, 4);
         etf::put_pid(from, out);
-        etf::put_atom(&Atom::new(""), out);
+        put_unused(out);
         etf::put_atom(name, out);
     });
 }
 
-/// `ALIAS_SEND`: a message to an alias.
-pub fn alias_send(out: &mut BytesMut, from: &Pid, alias: &Reference, message: &Term) {
-    frame(out, Some(message), |out| {
+/// `ALIAS_SEND`: the message `{Tag, Reply}` to an alias. The tuple need not be made for it.
+pub fn alias_reply(out: &mut BytesMut, from: &Pid, alias: &Reference, tag: &Term, reply: &Term) {
+    whole(out, |out| {
         start(out, 33, 3);
         etf::put_pid(from, out);
         etf::put_ref(alias, out);
+        out.put_u8(VERSION);
+        etf::put_tuple_header(2, out);
+        etf::encode_into(tag, out);
+        etf::encode_into(reply, out);
     });
 }
 
@@ -130,6 +134,11 @@ fn put_target(target: &Target, out: &mut BytesMut) {
     }
 }
 
+/// The field that once was the cookie: the empty atom.
+fn put_unused(out: &mut BytesMut) {
+    out.put_slice(&[119, 0]);
+}
+
 fn start(out: &mut BytesMut, operation: i64, arity: usize) {
     out.put_u8(VERSION);
     etf::put_tuple_header(arity, out);
@@ -137,14 +146,21 @@ fn start(out: &mut BytesMut, operation: i64, arity: usize) {
 }
 
 fn frame(out: &mut BytesMut, payload: Option<&Term>, control: impl FnOnce(&mut BytesMut)) {
+    whole(out, |out| {
+        control(out);
+        if let Some(payload) = payload {
+            out.put_u8(VERSION);
+            etf::encode_into(payload, out);
+        }
+    });
+}
+
+/// A frame around what `write` appends.
+fn whole(out: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
     let at = out.len();
     out.put_u32(0);
     out.put_u8(super::link::PASS_THROUGH);
-    control(out);
-    if let Some(payload) = payload {
-        out.put_u8(VERSION);
-        etf::encode_into(payload, out);
-    }
+    write(out);
     let len = (out.len() - at - 4) as u32;
     out[at..at + 4].copy_from_slice(&len.to_be_bytes());
 }

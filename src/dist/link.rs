@@ -2,6 +2,7 @@
 
 use crate::dist::Outbox;
 use crate::dist::control::Control;
+use crate::dist::fast;
 use crate::dist::stream::Stream;
 use crate::etf::{self, DecodeError, Term};
 use bytes::{Buf, Bytes, BytesMut};
@@ -159,9 +160,12 @@ fn parse(mut frame: Bytes) -> Result<Message, LinkError> {
     if kind != PASS_THROUGH {
         return Err(LinkError::FrameType(kind));
     }
-    let term = etf::decode_prefix(&mut frame).map_err(|e| LinkError::Control(e.to_string()))?;
-    let control = Control::parse(term)
-        .ok_or_else(|| LinkError::Control("unknown operation or form".to_owned()))?;
+    let control = if let Some((control, len)) = fast::read(&frame) {
+        frame.advance(len);
+        control
+    } else {
+        general(&mut frame)?
+    };
     let (payload, weight_bytes) = if !control.has_payload() {
         (Ok(None), 0)
     } else {
@@ -175,6 +179,12 @@ fn parse(mut frame: Bytes) -> Result<Message, LinkError> {
         payload,
         weight_bytes,
     })
+}
+
+/// A control message of any kind and form.
+fn general(frame: &mut Bytes) -> Result<Control, LinkError> {
+    let term = etf::decode_prefix(frame).map_err(|e| LinkError::Control(e.to_string()))?;
+    Control::parse(term).ok_or_else(|| LinkError::Control("unknown operation or form".to_owned()))
 }
 
 /// Writes what the outbox holds and ticks when it holds nothing; watches that the peer is heard.
@@ -214,12 +224,16 @@ pub async fn write_all(
             };
         };
         while !taken.is_empty() {
-            // Being unable to write for as long as the peer may be silent means the same.
-            let written = write_some(&stream, &taken);
-            match tokio::time::timeout(ticktime, written).await {
-                Ok(written) => taken.advance(written?),
-                Err(_) => return Err(LinkError::Silent(ticktime)),
-            }
+            // Being unable to write for as long as the peer may be silent means the same. Most writes need no timer.
+            let written = match stream.try_write(&taken) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    tokio::time::timeout(ticktime, write_some(&stream, &taken))
+                        .await
+                        .map_err(|_| LinkError::Silent(ticktime))?
+                }
+                other => other,
+            };
+            taken.advance(written?);
             wrote = true;
         }
         if stream.buffers() {

@@ -10,7 +10,9 @@
 //! nothing that has not passed the handshake holds more than one handshake's frames for longer than [`handshake::TIMEOUT`].
 
 pub mod control;
+mod drain;
 pub mod epmd;
+mod fast;
 pub mod frames;
 pub(crate) mod gate;
 mod greeting;

@@ -3,6 +3,7 @@
 //! The face is that of tokio's `TcpStream`: readiness is awaited, reading and writing is tried. So one task may read and
 //! another write without a lock held across a wait, and plain TCP costs no more than it did alone.
 
+use crate::dist::drain;
 use crate::dist::tls::Session;
 use bytes::BytesMut;
 use futures::io::{AsyncRead, AsyncWrite};
@@ -51,7 +52,7 @@ impl Stream {
     /// Reads what is there into the buffer's spare room.
     pub fn try_read_buf(&self, buf: &mut BytesMut) -> io::Result<usize> {
         match self {
-            Self::Plain(tcp) => tcp.try_read_buf(buf),
+            Self::Plain(tcp) => drain::read_available(tcp, buf),
             Self::Tls(session) => session.try_read_buf(buf),
         }
     }

@@ -307,13 +307,15 @@ impl Decoder {
             115 | 119 => usize::from(self.u8()?),
             _ => return Err(DecodeError::Tag(tag)),
         };
-        let bytes = self.take(len)?;
-        if matches!(tag, 100 | 115) {
+        let bytes = self.input.get(..len).ok_or(DecodeError::Truncated)?;
+        let atom = if matches!(tag, 100 | 115) {
             let latin1: String = bytes.iter().map(|b| char::from(*b)).collect();
-            return Atom::try_new(&latin1).ok_or(DecodeError::Atom);
-        }
-        let text = std::str::from_utf8(&bytes).map_err(|_| DecodeError::Atom)?;
-        Atom::try_new(text).ok_or(DecodeError::Atom)
+            Atom::try_new(&latin1)
+        } else {
+            Atom::from_utf8(bytes)
+        };
+        self.input.advance(len);
+        atom.ok_or(DecodeError::Atom)
     }
 
     fn pid(&mut self, tag: u8) -> Result<Pid, DecodeError> {

@@ -1,8 +1,9 @@
 //! Atoms and the three kinds of identifiers.
 
+use foldhash::fast::RandomState;
 use std::cell::RefCell;
-use std::collections::HashSet;
 use std::fmt;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 /// An Erlang atom. Cheap to clone; at most 255 characters.
@@ -11,13 +12,37 @@ pub struct Atom(Arc<str>);
 
 /// Longest atom, in characters.
 const ATOM_CHARS_MAX: usize = 255;
-/// How many atoms each thread remembers, so that the usual ones cost no allocation.
-const INTERNED_MAX: usize = 1024;
+/// How many atoms each thread remembers, so that the usual ones cost no allocation. An atom's hash says its place; one
+/// that comes to a taken place takes it, so nothing that peers send can keep the usual ones out for good.
+const REMEMBERED: usize = 1024;
 /// Longer atoms are not worth remembering.
-const INTERNED_BYTES_MAX: usize = 64;
+const REMEMBERED_BYTES_MAX: usize = 64;
+
+/// The atoms that a thread remembers.
+struct Memory {
+    hasher: RandomState,
+    atoms: Vec<Option<Arc<str>>>,
+}
 
 thread_local! {
-    static INTERNED: RefCell<HashSet<Arc<str>>> = RefCell::default();
+    static MEMORY: RefCell<Memory> = RefCell::new(Memory {
+        hasher: RandomState::default(),
+        atoms: vec![None; REMEMBERED],
+    });
+}
+
+impl Memory {
+    /// The atom of these bytes, checked where it is not remembered.
+    fn find(&mut self, bytes: &[u8]) -> Option<Atom> {
+        let place = self.hasher.hash_one(bytes) as usize % REMEMBERED;
+        let known = &mut self.atoms[place];
+        if let Some(known) = known.as_ref().filter(|known| known.as_bytes() == bytes) {
+            return Some(Atom(known.clone()));
+        }
+        let fresh: Arc<str> = std::str::from_utf8(bytes).ok()?.into();
+        *known = Some(fresh.clone());
+        Some(Atom(fresh))
+    }
 }
 
 impl Atom {
@@ -30,22 +55,19 @@ impl Atom {
 
     /// The atom of this text, or none where it is longer than 255 characters.
     pub fn try_new(text: &str) -> Option<Self> {
+        Self::from_utf8(text.as_bytes())
+    }
+
+    /// The atom of these bytes, or none where they are not UTF-8 or more than 255 characters.
+    pub fn from_utf8(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() <= REMEMBERED_BYTES_MAX {
+            return MEMORY.with_borrow_mut(|memory| memory.find(bytes));
+        }
+        let text = std::str::from_utf8(bytes).ok()?;
         if text.len() > ATOM_CHARS_MAX && text.chars().count() > ATOM_CHARS_MAX {
             return None;
         }
-        if text.len() > INTERNED_BYTES_MAX {
-            return Some(Self(text.into()));
-        }
-        Some(INTERNED.with_borrow_mut(|seen| {
-            if let Some(known) = seen.get(text) {
-                return Self(known.clone());
-            }
-            let fresh: Arc<str> = text.into();
-            if seen.len() < INTERNED_MAX {
-                seen.insert(fresh.clone());
-            }
-            Self(fresh)
-        }))
+        Some(Self(text.into()))
     }
 
     /// The text.

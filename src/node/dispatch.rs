@@ -156,24 +156,23 @@ impl Node {
             Target::Pid(pid) => self.is_local(pid).then_some((pid.id, pid.serial)),
             Target::Name(name) => registry.whereis(name),
         };
-        let connection = connection.clone();
         let watcher = Watcher {
-            connection,
+            connection: connection.clone(),
             pid: from,
             reference,
             target,
         };
-        if !registry.monitor(id, watcher.clone()) {
-            let Watcher {
-                connection,
-                pid,
-                reference,
-                target,
-            } = watcher;
+        if let Err(watcher) = registry.monitor(id, watcher) {
             let reason = Term::atom("noproc");
-            connection
-                .outbox
-                .push(|out| frames::monitor_exit(out, &target, &pid, &reference, &reason));
+            connection.outbox.push(|out| {
+                frames::monitor_exit(
+                    out,
+                    &watcher.target,
+                    &watcher.pid,
+                    &watcher.reference,
+                    &reason,
+                );
+            });
         }
     }
 

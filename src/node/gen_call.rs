@@ -59,7 +59,7 @@ pub fn parse(message: Term) -> Incoming {
         (Some("$gen_cast"), 2) => Incoming::Cast(elements.swap_remove(1)),
         (Some(kind @ ("$gen_call" | "system")), 3) => {
             let system = kind == "system";
-            let Some(from) = parse_from(&elements[1]) else {
+            let Some(from) = take_from(&mut elements[1]) else {
                 return Incoming::Other(Term::Tuple(elements));
             };
             let request = elements.swap_remove(2);
@@ -73,12 +73,16 @@ pub fn parse(message: Term) -> Incoming {
     }
 }
 
-fn parse_from(term: &Term) -> Option<From> {
-    match term.as_tuple()? {
-        [Term::Pid(pid), tag] => Some(From {
-            pid: pid.clone(),
-            tag: tag.clone(),
-        }),
+/// Takes `{Pid, Tag}` out of its place; leaves anything else there.
+fn take_from(place: &mut Term) -> Option<From> {
+    let Term::Tuple(parts) = place else {
+        return None;
+    };
+    if !matches!(parts.as_slice(), [Term::Pid(_), _]) {
+        return None;
+    }
+    match (parts.pop()?, parts.pop()?) {
+        (tag, Term::Pid(pid)) => Some(From { pid, tag }),
         _ => None,
     }
 }

@@ -416,11 +416,10 @@ impl Node {
         if alias.node == self.inner.system.node {
             self.inner.waiters.tell(alias, Told::Reply(reply));
         } else if let Some(connection) = self.inner.connections.get(&alias.node) {
-            let message = Term::tuple([from.tag.clone(), reply]);
             let system = &self.inner.system;
             connection
                 .outbox
-                .push(|out| frames::alias_send(out, system, alias, &message));
+                .push(|out| frames::alias_reply(out, system, alias, &from.tag, &reply));
         }
     }
 

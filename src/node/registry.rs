@@ -4,7 +4,7 @@ use crate::dist::control::Target;
 use crate::etf::{Atom, Pid, Reference};
 use crate::node::connection::{Connection, ConnectionId};
 use crate::node::process::Mailbox;
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ const WATCHERS_MAX: usize = 100_000;
 const HELD_MAX: usize = 100_000;
 
 /// A remote process that monitors a local one.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Watcher {
     pub(super) connection: Arc<Connection>,
     pub(super) pid: Pid,
@@ -142,8 +142,8 @@ impl Registry {
             pid: pid.clone(),
             mailbox,
             name: None,
-            watchers: HashMap::new(),
-            links: HashMap::new(),
+            watchers: HashMap::default(),
+            links: HashMap::default(),
             local_watches: Vec::new(),
         };
         self.lock().processes.insert((pid.id, pid.serial), entry);
@@ -212,12 +212,12 @@ impl Registry {
         tables.processes.get(id).map(|entry| entry.mailbox.clone())
     }
 
-    /// Adds a remote monitor; false where there is no such process.
-    pub(super) fn monitor(&self, id: Option<LocalId>, watcher: Watcher) -> bool {
+    /// Adds a remote monitor; gives it back where there is no such process.
+    pub(super) fn monitor(&self, id: Option<LocalId>, watcher: Watcher) -> Result<(), Watcher> {
         let mut tables = self.lock();
         let connection = watcher.connection.id;
         if !tables.has_room(connection) {
-            return false;
+            return Err(watcher);
         }
         match id.and_then(|id| tables.processes.get_mut(&id)) {
             Some(entry) if entry.watchers.len() < WATCHERS_MAX => {
@@ -225,9 +225,9 @@ impl Registry {
                 if entry.watchers.insert(key, watcher).is_none() {
                     *tables.held.entry(connection).or_default() += 1;
                 }
-                true
+                Ok(())
             }
-            _ => false,
+            _ => Err(watcher),
         }
     }
 

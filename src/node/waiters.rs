@@ -2,7 +2,7 @@
 
 use crate::etf::{Atom, Reference, Term};
 use crate::node::connection::ConnectionId;
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
