@@ -14,7 +14,8 @@ mod logged;
 use beam::{Beam, COOKIE, Epmd, eventually, unique};
 use certificates::{Authority, erl_flags, own, verify};
 use logged::Logged;
-use sidekick::dist::NodeName;
+use sidekick::dist::tls::Tls;
+use sidekick::dist::{NodeName, Stream};
 use sidekick::etf::Term;
 use sidekick::node::{Node, TlsFiles};
 use sidekick::shutdown::Shutdown;
@@ -82,7 +83,7 @@ impl Place {
 async fn works_both_ways(node: &Node, beam: &mut Beam) {
     let call = format!("gen_server:call({{lobby,'{}'}}, {{echo,1}}).", node.name());
     assert_eq!(beam.show(&call).await, "1");
-    beam.eval("register(adder, spawn(fun F() -> receive {'$gen_call', {P, T}, {A, B}} -> P ! {T, A + B}, F() end end)).")
+    beam.eval("whereis(adder) =/= undefined orelse register(adder, spawn(fun F() -> receive {'$gen_call', {P, T}, {A, B}} -> P ! {T, A + B}, F() end end)).")
         .await;
     let peer: NodeName = beam.name.parse().unwrap();
     let request = Term::tuple([Term::Int(1), Term::Int(2)]);
@@ -314,6 +315,27 @@ async fn two_sidekicks_speak_tls_and_lose_each_other_at_once() {
 }
 
 #[tokio::test]
+async fn both_sides_at_once_make_one_connection() {
+    let place = Place::new().await;
+    let node = place.node().await;
+    let mut beam = place.good_beam(", {versions, ['tlsv1.3']}").await;
+    let (name, peer): (_, NodeName) = (node.name(), beam.name.parse().unwrap());
+    for _ in 0..30 {
+        beam.begin(&format!("net_adm:ping('{name}').")).await;
+        let (ours, theirs) = tokio::join!(node.connect(&peer), beam.result());
+        ours.unwrap();
+        assert_eq!(theirs.to_string(), "{ok,pong}");
+        works_both_ways(&node, &mut beam).await;
+        beam.eval(&format!("erlang:disconnect_node('{name}')."))
+            .await;
+        eventually("both know", async || {
+            node.peers().is_empty() && beam.show("length(nodes(hidden)).").await == "0"
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn strangers_may_send_little_and_have_seven_seconds() {
     let place = Place::new().await;
     let node = place.node().await;
@@ -336,6 +358,35 @@ async fn strangers_may_send_little_and_have_seven_seconds() {
     let waited = started.elapsed();
     assert!(
         waited > Duration::from_secs(6) && waited < Duration::from_secs(15),
+        "{waited:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_seven_seconds_are_for_both_handshakes_together() {
+    let place = Place::new().await;
+    let node = place.node().await;
+    let name: NodeName = unique("stranger").parse().unwrap();
+    let tls = Tls::load(place.files("stranger"), name).unwrap();
+    let started = Instant::now();
+    let slow = TcpStream::connect(node.listen_address()).await.unwrap();
+    // sleep: the stranger takes its time, which is what this is about
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    // It is certified, and then says nothing.
+    let stream: Stream = tls.connect(slow, node.name()).await.unwrap().into();
+    loop {
+        stream.readable().await.unwrap();
+        match stream.try_read(&mut [0; 64]) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            ended => {
+                assert_eq!(ended.unwrap_or(0), 0);
+                break;
+            }
+        }
+    }
+    let waited = started.elapsed();
+    assert!(
+        waited > Duration::from_secs(6) && waited < Duration::from_secs(10),
         "{waited:?}"
     );
 }

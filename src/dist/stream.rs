@@ -161,6 +161,12 @@ impl From<TcpStream> for Fresh {
     }
 }
 
+impl From<Fresh> for Stream {
+    fn from(fresh: Fresh) -> Self {
+        fresh.stream
+    }
+}
+
 /// A tokio stream with the traits of `futures`, for questions to the port mapper; clones are the same stream.
 #[derive(Clone, Debug)]
 pub struct SharedStream(pub Arc<TcpStream>);

@@ -15,18 +15,21 @@ impl Node {
     pub(super) async fn keep(self, peer: NodeName) {
         let mut events = self.peer_events();
         let mut pause = PAUSE;
-        let mut told = false;
+        let mut told = None;
         loop {
             match self.connected(&peer).await {
                 Ok(_) => {
-                    (pause, told) = (PAUSE, false);
+                    (pause, told) = (PAUSE, None);
                     while self.is_connected(&peer) && changed(&mut events, &peer).await {}
                     // A peer that lets us in and hangs up at once must not make us spin.
                     tokio::time::sleep(PAUSE.mul_f64(rand::random_range(0.5..1.0))).await;
                 }
                 Err(error) => {
-                    if !std::mem::replace(&mut told, true) {
-                        tracing::warn!(%peer, %error, "no connection; trying again until there is one");
+                    // Each reason is told when it first shows: a wrong cookie after a node that was down is news.
+                    let why = error.to_string();
+                    if told.as_ref() != Some(&why) {
+                        tracing::warn!(%peer, error = why, "no connection; trying again until there is one");
+                        told = Some(why);
                     }
                     // The peer may come to us meanwhile.
                     let wait = pause.mul_f64(rand::random_range(0.5..1.0));
