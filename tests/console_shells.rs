@@ -45,7 +45,7 @@ impl Functions for Subscribers {
 
 /// `Open.` starts a shell whose terminal says to the test what is asked of it, and gives `{Leader, Shell}`. `Say` waits
 /// for text that is written and lets it be; `Until` does so up to a text; `Read` waits until a line is asked for.
-const TERMINAL: &str = r#"
+const TERMINAL: &str = r"
     Me = self(),
     Pass = fun P(Shell) ->
         receive {io_request, From, Ref, Req} -> Me ! {Shell, Ref, Req, From}, P(Shell) end
@@ -81,7 +81,7 @@ const TERMINAL: &str = r#"
     Read = fun(Shell) -> receive {Shell, R, {get_line, unicode, Prompt}, _} -> {R, Prompt} after 20000 -> error(no_prompt) end end,
     Gone = fun(Shell) -> M = monitor(process, Shell), receive {'DOWN', M, _, _, _} -> gone after 20000 -> error(alive) end end,
     ready.
-"#;
+";
 
 struct Stage {
     node: Node,

@@ -85,7 +85,7 @@ async fn all_crashes(sidekick: &Sidekick) -> Result<String, Refused> {
         let _ = write!(said, "{id}: {}", show::crashes(&whole, &crashes));
     }
     if said.is_empty() {
-        said = "no servers are configured\n".to_owned();
+        said += "no servers are configured\n";
     }
     Ok(said)
 }
@@ -124,9 +124,10 @@ fn help(of: Option<&str>) -> String {
     let entries = TABLE
         .iter()
         .filter(|entry| wanted.is_none_or(|name| entry.name == name));
-    let mut text: String = entries
+    let mut text = entries
         .map(|entry| format!("  {:<width$}  {}\n", entry.usage(), entry.about))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     if wanted.is_none() {
         text +=
             "Tab completes; what is followed ends with Enter; \"quotes\" keep spaces in a name\n";

@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_place_is_found() {
-        let at = |before| place(before).map(|(place, word)| (place, word));
+        let at = |before| place(before);
         assert_eq!(at(""), Some((Place::Command, String::new())));
         assert_eq!(at("sta"), Some((Place::Command, "sta".into())));
         assert_eq!(at("restart "), Some((Place::Server, String::new())));

@@ -100,8 +100,8 @@ impl Shell {
 
     /// Does a command; gives what was typed to end it, where that was more than Enter.
     async fn obey(&mut self, command: Command) -> Result<Option<Line>, Gone> {
-        let following = follow::begin(&self.sidekick, &command).await;
-        match following {
+        self.terminal.forget();
+        match follow::begin(&self.sidekick, &command).await {
             Some(Ok(following)) => {
                 let ended = follow::follow(&mut self.terminal, &self.sidekick, following).await?;
                 let nothing = matches!(&ended, Line::Text(text) if text.trim().is_empty());

@@ -97,6 +97,12 @@ impl Terminal {
         std::mem::take(&mut self.missed)
     }
 
+    /// Forgets what waited: it belonged to what was done before.
+    pub fn forget(&mut self) {
+        self.pending.clear();
+        self.missed = 0;
+    }
+
     /// What happens next. Cancel-safe.
     pub async fn next(&mut self) -> Result<Event, Gone> {
         if let Some(event) = self.pending.pop_front() {
