@@ -332,8 +332,7 @@ async fn elixirs_own_functions() {
         _ = catch_exit
         "#
     );
-    assert_eq!(
-        elixir(&unique("elixir"), epmd.port, &script).await.trim(),
-        "true"
-    );
+    let said = elixir(&unique("elixir"), epmd.port, &script).await;
+    // OTP 29 warns before it where the machine has no SCTP.
+    assert_eq!(said.lines().last(), Some("true"), "{said}");
 }

@@ -122,6 +122,8 @@ async fn figures_of_the_node() {
         (&format!("lists:prefix({version}, I(system_version)) andalso lists:last(I(system_version)) =:= $\\n."), "true"),
         ("lists:all(fun(X) -> is_integer(I(X)) end, [wordsize, {wordsize, external}, process_count, process_limit, port_count, port_limit, atom_count, atom_limit, ets_count, ets_limit, schedulers, schedulers_online, logical_processors, thread_pool_size, creation]).", "true"),
         ("I(port_count).", "1"),
+        // Tools divide by these.
+        ("lists:all(fun(X) -> I(X) > 0 end, [atom_limit, ets_limit, port_limit, process_limit, schedulers, wordsize]).", "true"),
         ("E(node, []) =:= N.", "true"),
         ("{E(nodes, []) =:= [node()], E(nodes, [this]) =:= [N], E(nodes, [hidden]), E(nodes, [[connected, this]]) =:= [node(), N]}.", "{true,true,[],true}"),
         ("{T, _} = E(statistics, [wall_clock]), {{input, In}, {output, Out}} = E(statistics, [io]), T >= 0 andalso In > 0 andalso Out > 0.", "true"),

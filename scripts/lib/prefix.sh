@@ -9,10 +9,10 @@
 
 # Where prefixes live. The place is written into programs' search paths and into shell scripts of Erlang's that do not quote it.
 prefix_base() {
-    local base
-    base=$(realpath -m "${SIDEKICK_TOOLCHAIN:-${XDG_CACHE_HOME:-${HOME:?is not set}/.cache}/sidekick/toolchain}")
-    [[ $base != *[!A-Za-z0-9._/+@~-]* ]] || die "$base holds a character that a toolchain's path cannot have; set SIDEKICK_TOOLCHAIN to another place"
-    printf '%s\n' "$base"
+    local place
+    place=$(realpath -m "${SIDEKICK_TOOLCHAIN:-${XDG_CACHE_HOME:-${HOME:?is not set}/.cache}/sidekick/toolchain}")
+    [[ $place != *[!A-Za-z0-9._/+@~-]* ]] || die "$place holds a character that a toolchain's path cannot have; set SIDEKICK_TOOLCHAIN to another place"
+    printf '%s\n' "$place"
 }
 
 # Opens a private working directory, on the same file system, under the lock. Whatever an earlier, killed run left behind goes.

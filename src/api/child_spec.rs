@@ -27,8 +27,9 @@ fn invalid(text: impl Into<String>) -> SpecError {
 
 /// What a child that OTP accepts means for us.
 pub fn from_child(child: &OtpChild) -> Result<ServerSpec, SpecError> {
-    let id =
-        crate::api::request::server_id(&child.id).map_err(|error| invalid(error.to_string()))?;
+    let id = child.id.as_text();
+    let id = id.ok_or_else(|| invalid("id must be an atom or a binary"))?;
+    let id = ServerId::new(id).map_err(|error| invalid(error.to_string()))?;
     let options = start_options(&child.start).ok_or_else(|| {
         invalid("start must be {godot, start_link, [#{command => [Program, Argument, ...]}]}")
     })?;

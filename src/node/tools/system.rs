@@ -15,8 +15,9 @@ const OTP_RELEASE: &str = "27";
 const TICKS: u64 = 100;
 /// Numbers that a process can have.
 const PROCESSES_MAX: i64 = 1 << 28;
-/// A BEAM's own default; here nothing is counted against it.
+/// A BEAM's own defaults; here nothing is counted against them, but tools divide by them.
 const ATOMS_MAX: i64 = 1 << 20;
+const TABLES_MAX: i64 = 8_192;
 /// Bytes of a word.
 const WORD: i64 = 8;
 
@@ -96,9 +97,9 @@ impl Node {
             "port_count" => Term::int(self.inner.connections.len() as u64),
             "port_limit" => Term::int(self.inner.options.peers_max as u64),
             "atom_limit" => Term::Int(ATOMS_MAX),
+            "ets_limit" => Term::Int(TABLES_MAX),
             "atom_count"
             | "ets_count"
-            | "ets_limit"
             | "thread_pool_size"
             | "dirty_cpu_schedulers"
             | "dirty_cpu_schedulers_online"
