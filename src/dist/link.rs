@@ -216,7 +216,11 @@ pub async fn write_all(
         while !taken.is_empty() {
             // Being unable to write for as long as the peer may be silent means the same.
             let written = write_some(&stream, &taken);
-            match tokio::time::timeout(ticktime, written).await {
+            let written = tokio::select! {
+                written = tokio::time::timeout(ticktime, written) => written,
+                () = outbox.bound_passed() => return Err(LinkError::Slow(queue_bytes_max)),
+            };
+            match written {
                 Ok(written) => taken.advance(written?),
                 Err(_) => return Err(LinkError::Silent(ticktime)),
             }

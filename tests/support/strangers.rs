@@ -6,7 +6,10 @@
 use bytes::BufMut;
 use sidekick::dist::Cookie;
 use sidekick::dist::epmd::client;
+use sidekick::dist::epmd::server::Server;
 use sidekick::dist::handshake::{self, Identity, Verdict};
+use sidekick::dist::link::Reader;
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -199,4 +202,57 @@ pub fn all() -> Vec<Stranger> {
         of(Side::Register, &register),
     ]
     .concat()
+}
+
+/// Runs it to its end on a runtime of its own.
+pub fn run<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(work)
+}
+
+/// Reads frames off a connection whose other end shook hands and then says this, to its end; gives how many made sense.
+pub async fn frames(says: &[u8]) -> usize {
+    let (near, far) = pair().await;
+    let ours = identity();
+    let mut theirs = identity();
+    theirs.name = "frontend@127.0.0.1".parse().unwrap();
+    let (accepted, connected) = tokio::join!(
+        handshake::accept(near, &ours, |_| std::future::ready(Verdict::Ok)),
+        handshake::connect(far, &theirs, &ours.name, || false),
+    );
+    let (accepted, connected) = (accepted.unwrap(), connected.unwrap());
+    let mut reader = Reader::new(accepted.stream, Arc::default(), 1 << 20);
+    let reading = async {
+        let mut messages = 0;
+        while reader.next().await.is_ok() {
+            messages += 1;
+        }
+        messages
+    };
+    let speech = async move {
+        let mut rest = says;
+        while !rest.is_empty() && connected.stream.writable().await.is_ok() {
+            match connected.stream.try_write(rest) {
+                Ok(written) => rest = &rest[written..],
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(_) => break,
+            }
+        }
+    };
+    tokio::join!(reading, speech).0
+}
+
+/// A port mapper of ours hears this, and then still answers others.
+pub async fn ask_port_mapper(says: &[u8]) {
+    let server = Server::start(0).await.unwrap();
+    let stream = TcpStream::connect(("127.0.0.1", server.port()))
+        .await
+        .unwrap();
+    let speech = tokio::spawn(say(stream, says.to_vec()));
+    let found = client::lookup("127.0.0.1", server.port(), "nobody").await;
+    assert!(matches!(found, Ok(None)), "{found:?}");
+    speech.abort();
 }

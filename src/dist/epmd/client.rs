@@ -1,5 +1,6 @@
 //! Questions to a port mapper.
 
+use crate::dist::epmd::answer::Answer;
 use crate::dist::stream::SharedStream;
 use erl_dist::epmd::{EpmdClient, EpmdError, NodeEntry};
 use std::net::Ipv4Addr;
@@ -66,7 +67,7 @@ pub async fn register(
     let ask = async {
         let client = connect((Ipv4Addr::LOCALHOST, epmd_port)).await?;
         let (stream, creation) = client.register(entry).await.map_err(failure)?;
-        Ok((Held(stream), creation.get()))
+        Ok((Held(stream.into_inner()), creation.get()))
     };
     timeout(TIMEOUT, ask)
         .await
@@ -85,11 +86,11 @@ pub async fn lookup(host: &str, epmd_port: u16, name: &str) -> Result<Option<u16
         .unwrap_or(Err(EpmdFailure::Timeout))
 }
 
-async fn connect(address: impl ToSocketAddrs) -> Result<EpmdClient<SharedStream>, EpmdFailure> {
+async fn connect(address: impl ToSocketAddrs) -> Result<EpmdClient<Answer>, EpmdFailure> {
     let stream = TcpStream::connect(address)
         .await
         .map_err(EpmdFailure::Unreachable)?;
-    Ok(EpmdClient::new(SharedStream(Arc::new(stream))))
+    Ok(EpmdClient::new(Answer::new(SharedStream(Arc::new(stream)))))
 }
 
 fn failure(error: EpmdError) -> EpmdFailure {
