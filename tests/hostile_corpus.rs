@@ -41,7 +41,7 @@ const DOINGS: &str = r"
     exit(LOBBY, some_reason),
     spawn(fun() -> link(LOBBY), exit(linked_reason) end),
     Alias = alias(), LOBBY ! {Alias, x},
-    group_leader(LOBBY, Own),
+    group_leader(Own, LOBBY),
     catch erlang:send(Alias, x),
     gen_server:call(N(lobby), {echo, done}).
 ";

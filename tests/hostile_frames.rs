@@ -20,8 +20,10 @@ use rogue::{House, Rogue, frame};
 use sidekick::dist::control::Control;
 use sidekick::etf;
 
-/// Changed frames of each recorded one.
-const CHANGES: usize = 400;
+/// Peers for each recorded frame.
+const PEERS: usize = 60;
+/// Changed frames that each sends: most changes of a control message end the connection, those of a payload do not.
+const FRAMES: usize = 6;
 
 /// A frame whose length is right, whatever is in it.
 fn changed(original: &[u8], rng: &mut StdRng) -> Vec<u8> {
@@ -33,17 +35,18 @@ async fn recorded_frames_changed_at_random() {
     let mut rng = StdRng::seed_from_u64(corpus::seed());
     let house = House::open().await;
     for (name, bytes) in corpus::read("frames") {
-        let mut rogue = Rogue::connect(&house.node).await;
-        for number in 0..CHANGES {
-            rogue.write(&changed(&bytes, &mut rng)).await;
-            // Most changes of a control message end the connection: then on with another.
-            if number % 8 == 0 && house.rogues() == 0 {
-                rogue = Rogue::connect(&house.node).await;
-            }
+        let mut rogues = Vec::new();
+        for _ in 0..PEERS {
+            let rogue = Rogue::connect(&house.node).await;
+            let frames: Vec<u8> = (0..FRAMES)
+                .flat_map(|_| changed(&bytes, &mut rng))
+                .collect();
+            rogue.write(&frames).await;
+            rogues.push(rogue);
         }
         house.is_well().await;
-        drop(rogue);
-        eventually(&format!("the connection of {name} is over"), async || {
+        drop(rogues);
+        eventually(&format!("the connections of {name} are over"), async || {
             house.rogues() == 0
         })
         .await;
