@@ -158,7 +158,7 @@ fn compressed_bomb() {
     let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(&[109, 0, 152, 150, 128]).unwrap();
     for _ in 0..100 {
-        encoder.write_all(&[0; 100_000]).unwrap();
+        encoder.write_all(&vec![0; 100_000]).unwrap();
     }
     let body = [&[80, 0, 152, 150, 133][..], &encoder.finish().unwrap()].concat();
     assert!(body.len() < 20_000);

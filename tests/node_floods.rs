@@ -75,7 +75,7 @@ async fn peers_that_never_pause_do_not_keep_the_others_from_being_heard() {
             &Term::atom("hi"),
         );
     }
-    for bytes in [&[0; 64 << 10][..], &messages] {
+    for bytes in [&vec![0; 64 << 10][..], &messages] {
         let flood = Flood::start(&rogues, bytes);
         for _ in 0..20 {
             house.is_well().await;

@@ -162,13 +162,14 @@ fn parse(mut frame: Bytes) -> Result<Message, LinkError> {
     let term = etf::decode_prefix(&mut frame).map_err(|e| LinkError::Control(e.to_string()))?;
     let control = Control::parse(term)
         .ok_or_else(|| LinkError::Control("unknown operation or form".to_owned()))?;
-    let (payload, weight_bytes) = if !control.has_payload() {
-        (Ok(None), 0)
-    } else {
-        match etf::decode_weighed(frame) {
-            Ok((payload, weight_bytes)) => (Ok(Some(payload)), weight_bytes),
-            Err(error) => (Err(error), 0),
-        }
+    let payload = control
+        .has_payload()
+        .then(|| etf::decode_weighed(frame))
+        .transpose();
+    let (payload, weight_bytes) = match payload {
+        Ok(Some((payload, weight_bytes))) => (Ok(Some(payload)), weight_bytes),
+        Ok(None) => (Ok(None), 0),
+        Err(error) => (Err(error), 0),
     };
     Ok(Message {
         control,

@@ -43,10 +43,9 @@ impl Held {
                 return;
             }
             match self.0.0.try_read(&mut byte) {
-                // A port mapper says nothing more to a node that is registered.
-                Ok(_) => return,
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(_) => return,
+                // Also where it says something: a port mapper says nothing more to a node that is registered.
+                _ => return,
             }
         }
     }
