@@ -22,7 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// All of these strangers at once, none of whom may be let in; each hangs up, so no answer needs the time of a silent one.
-fn all_are_refused(side: Side, speeches: Vec<Vec<u8>>) {
+fn all_are_refused(side: Side, speeches: &[Vec<u8>]) {
     run(async {
         for some in speeches.chunks(64) {
             let meetings = some.iter().map(|says| async move {
@@ -52,14 +52,14 @@ fn the_worst_of_strangers_are_refused() {
 #[test]
 fn recorded_handshakes_of_who_connects_changed_at_each_place() {
     for (_, bytes) in corpus::read("handshake_connects") {
-        all_are_refused(Side::Accept, corpus::every_single_change(&bytes));
+        all_are_refused(Side::Accept, &corpus::every_single_change(&bytes));
     }
 }
 
 #[test]
 fn recorded_handshakes_of_who_is_connected_to_changed_at_each_place() {
     for (_, bytes) in corpus::read("handshake_accepts") {
-        all_are_refused(Side::Connect, corpus::every_single_change(&bytes));
+        all_are_refused(Side::Connect, &corpus::every_single_change(&bytes));
     }
 }
 
@@ -71,10 +71,10 @@ fn recorded_handshakes_changed_at_random() {
         ("handshake_accepts", Side::Connect),
     ] {
         for (_, bytes) in corpus::read(kind) {
-            let changed = (0..1500)
+            let changed: Vec<_> = (0..1500)
                 .map(|_| corpus::mutate(&bytes, &mut rng))
                 .collect();
-            all_are_refused(side, changed);
+            all_are_refused(side, &changed);
         }
     }
 }
@@ -83,7 +83,7 @@ fn recorded_handshakes_changed_at_random() {
 #[test]
 fn a_digest_that_is_wrong_in_one_bit() {
     run(async {
-        for bit in 0..128 + 1 {
+        for bit in 0..=128 {
             let (near, mut far) = pair().await;
             let mut name = vec![b'N'];
             name.extend(0x0d_07df_7fbdu64.to_be_bytes());
