@@ -300,7 +300,7 @@ fn too_many_terms_in_one_input() {
     assert_eq!(decode(&tuple), Err(DecodeError::TooMany));
     let strings = [107, 255, 255]
         .into_iter()
-        .chain([0; 65_535])
+        .chain(vec![0; 65_535])
         .collect::<Vec<u8>>()
         .repeat(65);
     let list = [&[108, 0, 0, 0, 65][..], &strings, &[106]].concat();
