@@ -158,7 +158,7 @@ fn compressed_bomb() {
     let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(&[109, 0, 152, 150, 128]).unwrap();
     for _ in 0..100 {
-        encoder.write_all(&[0; 100_000]).unwrap();
+        encoder.write_all(&vec![0; 100_000]).unwrap();
     }
     let body = [&[80, 0, 152, 150, 133][..], &encoder.finish().unwrap()].concat();
     assert!(body.len() < 20_000);
@@ -300,7 +300,7 @@ fn too_many_terms_in_one_input() {
     assert_eq!(decode(&tuple), Err(DecodeError::TooMany));
     let strings = [107, 255, 255]
         .into_iter()
-        .chain([0; 65_535])
+        .chain(vec![0; 65_535])
         .collect::<Vec<u8>>()
         .repeat(65);
     let list = [&[108, 0, 0, 0, 65][..], &strings, &[106]].concat();

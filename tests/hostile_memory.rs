@@ -71,7 +71,11 @@ fn inputs() -> Vec<(&'static str, Vec<u8>)> {
     all.push(("a list of nils", of(&[108], 1_000_000, &[106])));
     all.push((
         "strings",
-        of(&[108], 60, &[&[107, 255, 255][..], &[0; 65_535]].concat()),
+        of(
+            &[108],
+            60,
+            &[&[107, 255, 255][..], &vec![0; 65_535]].concat(),
+        ),
     ));
     all.push(("empty strings", of(&[108], 300_000, &[107, 0, 0])));
     let distinct: Vec<u8> = (0..200_000u32)

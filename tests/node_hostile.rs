@@ -6,111 +6,284 @@
 mod beam;
 #[path = "support/echo.rs"]
 mod echo;
+#[path = "support/rogue.rs"]
+mod rogue;
 
 use beam::{Beam, COOKIE, Epmd, eventually, unique};
 use bytes::{BufMut, BytesMut};
-use sidekick::dist::handshake::{self, Identity, Peer};
-use sidekick::dist::{Cookie, frames};
-use sidekick::etf::{Atom, Pid, Term};
+use rogue::{House, Rogue, control, frame, operation};
+use sidekick::dist::frames;
+use sidekick::etf::{Atom, Pid, Reference, Term};
 use sidekick::node::{Node, Signal};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A peer that passed the handshake and then does as it likes.
-struct Rogue {
-    peer: Peer,
-    pid: Pid,
+#[tokio::test]
+async fn frames_that_make_no_sense_end_the_connection() {
+    let house = House::open().await;
+    let counts: Vec<Vec<u8>> = [105u8, 108, 109, 116, 77]
+        .map(|tag| frame(&[112, 131, tag, 255, 255, 255, 255, 0, 0]))
+        .to_vec();
+    let bad = [
+        u32::MAX.to_be_bytes().to_vec(),
+        ((1u32 << 20) + 1).to_be_bytes().to_vec(),
+        frame(&[131, 68, 0, 131, 104, 1]),
+        frame(&[131, 69, 0, 0, 0, 0, 0, 0, 0, 1]),
+        frame(&[0]),
+        frame(&[112]),
+        frame(&[112, 112]),
+        frame(&[112, 131, 104, 1, 97, 99]),
+        frame(&[112, 131, 104, 0]),
+        frame(&[112, 131, 106]),
+        frame(&[112, 131, 111, 255, 255, 255, 255, 0]),
+        frame(&[&[112, 131][..], &[104, 1].repeat(100_000)].concat()),
+        frame(&[112, 131, 80, 0, 255, 255, 255]),
+        frame(&[112, 131, 82, 0]),
+    ];
+    for bytes in bad.iter().chain(&counts) {
+        let rogue = Rogue::connect(&house.node).await;
+        rogue.write(bytes).await;
+        rogue.hung_up().await;
+        house.is_well().await;
+    }
+    eventually("no rogue is left", async || house.rogues() == 0).await;
 }
 
-impl Rogue {
-    async fn connect(node: &Node) -> Self {
-        let name = unique("rogue");
-        let stream = TcpStream::connect(node.listen_address()).await.unwrap();
-        let identity = Identity {
-            name: name.parse().unwrap(),
-            creation: 7,
-            cookie: Cookie::new(COOKIE),
-            visible: false,
-            monitors: true,
-        };
-        let peer = handshake::connect(stream, &identity, node.name(), || false)
-            .await
-            .unwrap();
-        let pid = Pid {
-            node: Atom::new(&name),
-            id: 1,
-            serial: 0,
-            creation: 7,
-        };
-        Self { peer, pid }
-    }
+/// Terms that are no proper field of a control message, or are one in the wrong place.
+fn wild(house: &House) -> Vec<Term> {
+    let elsewhere = Atom::new("elsewhere@nowhere");
+    let lobby = &house.lobby;
+    let pids = [
+        lobby.clone(),
+        Pid {
+            node: elsewhere.clone(),
+            ..lobby.clone()
+        },
+        Pid {
+            creation: lobby.creation.wrapping_add(1),
+            ..lobby.clone()
+        },
+        Pid {
+            id: u32::MAX,
+            serial: u32::MAX,
+            ..lobby.clone()
+        },
+    ];
+    let words = |n: usize| Reference::new(elsewhere.clone(), 0, &vec![u32::MAX; n]).unwrap();
+    let names = [
+        String::new(),
+        "x".repeat(255),
+        "lobby".to_owned(),
+        "net_kernel".to_owned(),
+    ];
+    let rest = [
+        Term::Ref(words(1)),
+        Term::Ref(words(5)),
+        Term::Big(num_bigint::BigInt::from(1) << 300_000),
+        Term::Int(-1),
+        Term::list([]),
+        Term::tuple([]),
+        Term::Map(Vec::new()),
+        Term::binary(vec![0; 1000]),
+    ];
+    let pids = pids.into_iter().map(Term::Pid);
+    let names = names.iter().map(|name| Term::atom(name));
+    pids.chain(names).chain(rest).collect()
+}
 
-    /// Writes as much as the node takes within a while.
-    async fn write(&self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            self.peer.stream.writable().await.unwrap();
-            match self.peer.stream.try_write(bytes) {
-                Ok(n) => bytes = &bytes[n..],
-                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(_) => return,
+/// Each operation with fields of the wrong kinds, too few or too many: the connection ends, or goes on as if nothing had been
+/// said; the node and its other peers do not notice.
+#[tokio::test]
+async fn control_messages_with_wild_fields() {
+    let house = House::open().await;
+    let wild = wild(&house);
+    let mut said = 0;
+    for number in (-1..=40).chain([255, 1 << 40]) {
+        let mut rogues = Vec::new();
+        for (i, first) in wild.iter().enumerate() {
+            let rogue = Rogue::connect(&house.node).await;
+            // More and more fields, as too few end the connection.
+            for arity in (0..=6).rev() {
+                let fields: Vec<Term> = (0..arity)
+                    .map(|n| wild[(i + n * 5) % wild.len()].clone())
+                    .collect();
+                rogue
+                    .write(&control(&operation(number, &fields), Some(first)))
+                    .await;
+                said += 1;
             }
+            rogues.push(rogue);
         }
+        house.is_well().await;
     }
+    assert!(said > 3000, "{said}");
+}
 
-    /// Completes once the node has hung up.
-    async fn hung_up(&self) {
-        let mut buffer = [0; 4096];
-        loop {
-            self.peer.stream.readable().await.unwrap();
-            match self.peer.stream.try_read(&mut buffer) {
-                Ok(0) => return,
-                Err(e) if e.kind() != std::io::ErrorKind::WouldBlock => return,
-                _ => {}
+/// Likewise, as far as a peer may speak for itself.
+#[tokio::test]
+async fn control_messages_in_ones_own_name_with_wild_fields() {
+    let house = House::open().await;
+    let wild = wild(&house);
+    for number in 1..=36 {
+        let mut rogues = Vec::new();
+        for field in &wild {
+            let rogue = Rogue::connect(&house.node).await;
+            let (own, reference) = (Term::Pid(rogue.pid.clone()), Term::Ref(rogue.reference(1)));
+            let orders = [
+                [own.clone(), field.clone(), reference.clone(), field.clone()],
+                [reference.clone(), own.clone(), field.clone(), field.clone()],
+                [Term::Int(7), own.clone(), field.clone(), reference],
+                [field.clone(), field.clone(), own.clone(), own],
+            ];
+            for fields in orders {
+                for arity in [4, 3, 2] {
+                    let message = operation(number, &fields[..arity]);
+                    rogue.write(&control(&message, Some(field))).await;
+                }
             }
+            rogues.push(rogue);
         }
+        house.is_well().await;
     }
-}
-
-async fn node() -> (Node, Epmd) {
-    let epmd = Epmd::start().await;
-    let mut options = echo::options(&unique("sidekick"), COOKIE, epmd.port);
-    options.frame_bytes_max = 1 << 20;
-    options.queue_bytes_max = 8 << 20;
-    let node = Node::start(options, sidekick::shutdown::Shutdown::new())
-        .await
-        .unwrap();
-    (node, epmd)
-}
-
-fn frame(body: &[u8]) -> Vec<u8> {
-    [&(body.len() as u32).to_be_bytes()[..], body].concat()
 }
 
 #[tokio::test]
-async fn frames_that_make_no_sense_end_the_connection() {
-    let (node, _epmd) = node().await;
-    let bad = [
-        (u32::MAX).to_be_bytes().to_vec(),
-        frame(&[131, 68, 0, 131, 104, 1]),
-        frame(&[112]),
-        frame(&[112, 131, 104, 1, 97, 99]),
-        frame(&[112, 131, 106]),
-        frame(&[&[112, 131][..], &[104, 1].repeat(100_000)].concat()),
-        frame(&[112, 131, 80, 0, 255, 255, 255]),
+async fn spawn_requests_with_wild_options_are_answered_or_end_the_connection() {
+    let house = House::open().await;
+    let mfa = |module: &str, function: &str, arity: i64| {
+        Term::tuple([Term::atom(module), Term::atom(function), Term::Int(arity)])
+    };
+    let options = [
+        Term::list([Term::tuple([])]),
+        Term::list([Term::list([]), Term::Int(1), Term::Map(Vec::new())]),
+        Term::list(vec![Term::atom("monitor"); 10_000]),
+        Term::atom("monitor"),
+        Term::ImproperList(vec![Term::atom("link")], Box::new(Term::atom("monitor"))),
     ];
-    for bytes in bad {
-        let rogue = Rogue::connect(&node).await;
-        rogue.write(&bytes).await;
+    let calls = [
+        mfa("erpc", "execute_call", 4),
+        mfa("erpc", "execute_call", -1),
+        mfa("os", "cmd", 1),
+        Term::tuple([]),
+    ];
+    for options in &options {
+        for call in &calls {
+            for arguments in [
+                Term::list([]),
+                Term::list(vec![Term::list([]); 4]),
+                Term::atom("x"),
+                Term::list(vec![Term::Int(1000); 1000]),
+            ] {
+                let rogue = Rogue::connect(&house.node).await;
+                let pid = Term::Pid(rogue.pid.clone());
+                let fields = [
+                    Term::Ref(rogue.reference(1)),
+                    pid.clone(),
+                    pid,
+                    call.clone(),
+                    options.clone(),
+                ];
+                rogue
+                    .write(&control(&operation(29, &fields), Some(&arguments)))
+                    .await;
+            }
+        }
+    }
+    house.is_well().await;
+    // Each connection has ended in order: nothing stays in the table.
+    eventually("all rogues are gone", async || house.rogues() == 0).await;
+}
+
+#[tokio::test]
+async fn unlink_ids_are_numbers_of_64_bits() {
+    let house = House::open().await;
+    let lobby = Term::Pid(house.lobby.clone());
+    let fits = [
+        Term::Int(1),
+        Term::Int(i64::MAX),
+        Term::int(i128::from(u64::MAX)),
+    ];
+    let bad = [
+        Term::Int(-1),
+        Term::int(i128::from(u64::MAX) + 1),
+        Term::Big(num_bigint::BigInt::from(1) << 100_000),
+        Term::atom("id"),
+        Term::binary(vec![0; 100_000]),
+    ];
+    let rogue = Rogue::connect(&house.node).await;
+    let unlink = |rogue: &Rogue, id: &Term| {
+        control(
+            &operation(
+                35,
+                &[id.clone(), Term::Pid(rogue.pid.clone()), lobby.clone()],
+            ),
+            None,
+        )
+    };
+    for id in fits {
+        rogue.write(&unlink(&rogue, &id)).await;
+    }
+    for id in bad {
+        let rogue = Rogue::connect(&house.node).await;
+        rogue.write(&unlink(&rogue, &id)).await;
         rogue.hung_up().await;
     }
-    eventually("no peer is left", async || node.peers().is_empty()).await;
+    assert_eq!(house.rogues(), 1);
+    house.is_well().await;
+}
+
+/// A peer that was asked something knows our references, but not the next one, and must not answer for others.
+#[tokio::test]
+async fn nobody_answers_for_another() {
+    let epmd = Epmd::start().await;
+    let node = echo::node(&unique("sidekick"), COOKIE, epmd.port).await;
+    let friend = echo::node(&unique("friend"), COOKIE, epmd.port).await;
+    let (_pid, _others) = echo::echo(&friend, "lobby");
+    node.connect(friend.name()).await.unwrap();
+    let rogue = Rogue::connect(&node).await;
+    let seen = node.make_ref();
+    let call = node.call(
+        "lobby",
+        friend.name(),
+        Term::atom("ignore"),
+        Duration::from_secs(2),
+    );
+    let forge = async {
+        // The number goes up by one; the last word does not follow from what was seen.
+        for ahead in 1..=3 {
+            let &[low, high, seal] = seen.words() else {
+                panic!("three words")
+            };
+            let guess =
+                Reference::new(seen.node.clone(), seen.creation, &[low + ahead, high, seal])
+                    .unwrap();
+            let mut bytes = BytesMut::new();
+            let reply = Term::tuple([Term::Ref(guess.clone()), Term::atom("forged")]);
+            frames::alias_send(&mut bytes, &rogue.pid, &guess, &reply);
+            let target = sidekick::dist::control::Target::Pid(rogue.pid.clone());
+            frames::monitor_exit(
+                &mut bytes,
+                &target,
+                &rogue.pid,
+                &guess,
+                &Term::atom("forged"),
+            );
+            rogue.write(&bytes).await;
+        }
+    };
+    let (answer, ()) = tokio::join!(call, forge);
+    assert_eq!(
+        answer.unwrap_err().to_string(),
+        sidekick::node::CallError::Timeout.to_string()
+    );
 }
 
 #[tokio::test]
 async fn payloads_that_are_refused_cost_only_themselves() {
-    let (node, _epmd) = node().await;
-    let (_pid, mut others) = echo::echo(&node, "lobby");
+    let house = House::open().await;
+    let node = house.node.clone();
+    let mut house = house;
     let rogue = Rogue::connect(&node).await;
     let name = Atom::new("lobby");
     for payload in [
@@ -132,7 +305,7 @@ async fn payloads_that_are_refused_cost_only_themselves() {
     bytes.put_bytes(0, 4 * 10_000); // ticks
     frames::reg_send(&mut bytes, &rogue.pid, &name, &Term::atom("still here"));
     rogue.write(&bytes).await;
-    let Some(Signal::Message { term, from }) = others.recv().await else {
+    let Some(Signal::Message { term, from }) = house.others.recv().await else {
         panic!("a message")
     };
     assert!(term.is_atom("still here") && from == Some(rogue.pid.clone()));
@@ -140,21 +313,23 @@ async fn payloads_that_are_refused_cost_only_themselves() {
 
 #[tokio::test]
 async fn a_peer_that_does_not_read_loses_its_connection() {
-    let (node, _epmd) = node().await;
+    let house = House::open().await;
+    let node = house.node.clone();
     let rogue = Rogue::connect(&node).await;
-    eventually("connected", async || node.peers().len() == 1).await;
+    eventually("connected", async || house.rogues() == 1).await;
     let big = Term::binary(vec![0; 1 << 20]);
     for _ in 0..40 {
         node.send(&rogue.pid, big.clone());
     }
-    eventually("dropped", async || node.peers().is_empty()).await;
+    eventually("dropped", async || house.rogues() == 0).await;
+    house.is_well().await;
 }
 
 #[tokio::test]
 async fn a_full_mailbox_holds_its_senders_for_a_while_only() {
-    let (node, _epmd) = node().await;
+    let house = House::open().await;
+    let node = house.node.clone();
     let process = node.spawn(1);
-    let _ = echo::echo(&node, "lobby");
     let rogue = Rogue::connect(&node).await;
     let mut bytes = BytesMut::new();
     for i in 0..1000i64 {
@@ -171,7 +346,8 @@ async fn a_full_mailbox_holds_its_senders_for_a_while_only() {
 
 #[tokio::test]
 async fn strangers_are_hung_up_on() {
-    let (node, _epmd) = node().await;
+    let house = House::open().await;
+    let node = house.node.clone();
     let started = Instant::now();
     let mut silent = TcpStream::connect(node.listen_address()).await.unwrap();
     let mut garbage = TcpStream::connect(node.listen_address()).await.unwrap();

@@ -166,13 +166,14 @@ fn parse(mut frame: Bytes) -> Result<Message, LinkError> {
     } else {
         general(&mut frame)?
     };
-    let (payload, weight_bytes) = if !control.has_payload() {
-        (Ok(None), 0)
-    } else {
-        match etf::decode_weighed(frame) {
-            Ok((payload, weight_bytes)) => (Ok(Some(payload)), weight_bytes),
-            Err(error) => (Err(error), 0),
-        }
+    let payload = control
+        .has_payload()
+        .then(|| etf::decode_weighed(frame))
+        .transpose();
+    let (payload, weight_bytes) = match payload {
+        Ok(Some((payload, weight_bytes))) => (Ok(Some(payload)), weight_bytes),
+        Ok(None) => (Ok(None), 0),
+        Err(error) => (Err(error), 0),
     };
     Ok(Message {
         control,
@@ -227,9 +228,11 @@ pub async fn write_all(
             // Being unable to write for as long as the peer may be silent means the same. Most writes need no timer.
             let written = match stream.try_write(&taken) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    tokio::time::timeout(ticktime, write_some(&stream, &taken))
-                        .await
-                        .map_err(|_| LinkError::Silent(ticktime))?
+                    let written = tokio::time::timeout(ticktime, write_some(&stream, &taken));
+                    tokio::select! {
+                        written = written => written.map_err(|_| LinkError::Silent(ticktime))?,
+                        () = outbox.bound_passed() => return Err(LinkError::Slow(queue_bytes_max)),
+                    }
                 }
                 other => other,
             };

@@ -28,6 +28,8 @@ pub struct Outbox {
     state: Mutex<State>,
     filled: Notify,
     drained: Notify,
+    /// The bound was passed: the writer need not wait for the peer any more.
+    passed: Notify,
     bytes_max: usize,
     sent: AtomicU64,
 }
@@ -39,6 +41,7 @@ impl Outbox {
             state: Mutex::default(),
             filled: Notify::new(),
             drained: Notify::new(),
+            passed: Notify::new(),
             bytes_max,
             sent: AtomicU64::new(0),
         }
@@ -59,6 +62,8 @@ impl Outbox {
             state.closed = true;
             state.overflowed = true;
             state.waiting = BytesMut::new();
+            self.passed.notify_one();
+            self.drained.notify_waiters();
         }
         drop(state);
         if was_empty {
@@ -101,6 +106,11 @@ impl Outbox {
     /// For the writer: completes when there is something to take. Cancel-safe.
     pub(super) async fn filled(&self) {
         self.filled.notified().await;
+    }
+
+    /// For the writer: completes when the bound was passed. Cancel-safe.
+    pub(super) async fn bound_passed(&self) {
+        self.passed.notified().await;
     }
 
     /// For the writer: takes all that waits, giving back the buffer of the last round; none once closed and empty.

@@ -16,6 +16,7 @@ mod display;
 mod encode;
 mod ids;
 mod keys;
+mod leaves;
 mod term;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use crate::dist::control::{Control, Target};
 use crate::dist::frames;
 use crate::dist::link::{LinkError, Message};
-use crate::etf::{Pid, Reference, Term};
+use crate::etf::{Atom, Pid, Reference, Term};
 use crate::node::connection::{Connection, Held};
 use crate::node::gen_call::{self, Incoming};
 use crate::node::process::{Letter, Mailbox};
@@ -37,7 +37,17 @@ impl Node {
             tracing::warn!(peer = %connection.peer, "a peer's messages wait in too much memory; one was dropped");
             return Ok(());
         };
-        match message.control {
+        self.obey(connection, message.control, payload, held).await
+    }
+
+    async fn obey(
+        &self,
+        connection: &Arc<Connection>,
+        control: Control,
+        payload: Term,
+        held: Held,
+    ) -> Result<(), LinkError> {
+        match control {
             Control::Send { from, to } => self.message_to(&to, from, payload, held).await,
             Control::RegSend { from, name } => match name.as_str() {
                 "net_kernel" => self.net_kernel(payload),
@@ -62,10 +72,8 @@ impl Node {
                 target,
                 reference,
             } => {
-                own(connection, &from)?;
-                if reference.node != *connection.peer.atom() {
-                    return Err(foreign());
-                }
+                own(connection, &from.node)?;
+                own(connection, &reference.node)?;
                 self.monitored(connection, from, target, reference);
             }
             Control::Demonitor {
@@ -82,7 +90,7 @@ impl Node {
                 self.inner.waiters.tell_of(connection.id, &reference, told);
             }
             Control::Link { from, to } => {
-                own(connection, &from)?;
+                own(connection, &from.node)?;
                 self.linked(connection, &from, &to);
             }
             Control::UnlinkId { id, from, to } => {
@@ -257,16 +265,13 @@ impl Node {
 }
 
 /// Who watches us, or is linked to us, must be a process of the peer that says so: as OTP has it.
-fn own(connection: &Connection, from: &Pid) -> Result<(), LinkError> {
-    if from.node == *connection.peer.atom() {
+fn own(connection: &Connection, node: &Atom) -> Result<(), LinkError> {
+    if node == connection.peer.atom() {
         Ok(())
     } else {
-        Err(foreign())
+        let what = "a monitor or link of another node's process";
+        Err(LinkError::Control(what.to_owned()))
     }
-}
-
-fn foreign() -> LinkError {
-    LinkError::Control("a monitor or link of another node's process".to_owned())
 }
 
 /// `{Ref, Reply}` or `{[alias | Ref], Reply}`.

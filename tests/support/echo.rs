@@ -66,7 +66,8 @@ pub fn echo(node: &Node, name: &str) -> (Pid, mpsc::UnboundedReceiver<Signal>) {
     (pid, others)
 }
 
-/// `sidekick:add/2` and `sidekick:whoami/0`; `sidekick:crash/0` panics.
+/// `sidekick:add/2` and `sidekick:whoami/0`; `sidekick:crash/0` panics, `sidekick:sleep/0` never
+/// returns.
 pub struct Sums;
 
 impl Functions for Sums {
@@ -84,6 +85,7 @@ impl Functions for Sums {
                 }
                 ("sidekick", "whoami", []) => Outcome::Return(Term::Atom(caller.node)),
                 ("sidekick", "crash", []) => panic!("asked to"),
+                ("sidekick", "sleep", []) => std::future::pending().await,
                 _ => Outcome::Undef,
             }
         })

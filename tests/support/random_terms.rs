@@ -265,9 +265,9 @@ fn put_odd(term: &Term, rng: &mut StdRng, out: &mut BytesMut) {
         Term::Tuple(elements) => {
             out.put_u8(105);
             out.put_u32(elements.len() as u32);
-            elements
-                .iter()
-                .for_each(|element| put_odd(element, rng, out));
+            for element in elements {
+                put_odd(element, rng, out);
+            }
         }
         Term::List(elements) if !elements.is_empty() => {
             put_odd_head(elements, rng, out);
@@ -305,7 +305,7 @@ fn put_odd(term: &Term, rng: &mut StdRng, out: &mut BytesMut) {
             out.put_u32(port.creation);
         }
         Term::Ref(reference) if reference.creation < 4 && reference.words()[0] < 1 << 18 => {
-            put_old_reference(reference, rng, out)
+            put_old_reference(reference, rng, out);
         }
         Term::Binary(bytes) if !bytes.is_empty() && rng.random() => {
             out.put_u8(77);
@@ -329,7 +329,9 @@ fn put_old_reference(reference: &Reference, rng: &mut StdRng, out: &mut BytesMut
     out.put_u16(words.len() as u16);
     put_odd_atom(&reference.node, rng, out);
     out.put_u8(reference.creation as u8);
-    words.iter().for_each(|word| out.put_u32(*word));
+    for word in words {
+        out.put_u32(*word);
+    }
 }
 
 /// A list in one or more pieces, without its end.
@@ -339,7 +341,9 @@ fn put_odd_head(elements: &[Term], rng: &mut StdRng, out: &mut BytesMut) {
         let (piece, after) = rest.split_at(rng.random_range(1..=rest.len()));
         out.put_u8(108);
         out.put_u32(piece.len() as u32);
-        piece.iter().for_each(|element| put_odd(element, rng, out));
+        for element in piece {
+            put_odd(element, rng, out);
+        }
         rest = after;
     }
 }

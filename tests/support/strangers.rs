@@ -6,7 +6,10 @@
 use bytes::BufMut;
 use sidekick::dist::Cookie;
 use sidekick::dist::epmd::client;
+use sidekick::dist::epmd::server::Server;
 use sidekick::dist::handshake::{self, Identity, Verdict};
+use sidekick::dist::link::Reader;
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -111,41 +114,48 @@ pub fn message(body: &[u8]) -> Vec<u8> {
     [&(body.len() as u16).to_be_bytes()[..], body].concat()
 }
 
-/// The worst that strangers say in one breath.
-pub fn all() -> Vec<Stranger> {
-    let longest = |first: u8, filler: u8| {
-        let mut body = vec![filler; 65_535];
-        body[0] = first;
-        message(&body)
-    };
-    let name = |name: &[u8]| {
-        let mut body = vec![b'N'];
-        body.put_u64(0x0d07_df7f_bd);
-        body.put_u32(1);
-        body.put_u16(name.len() as u16);
-        body.put_slice(name);
-        message(&body)
-    };
-    let accept = [
-        ("the longest name", name(&[b'a'; 65_000])),
+/// The longest message that begins so.
+fn longest(first: u8, filler: u8) -> Vec<u8> {
+    let mut body = vec![filler; 65_535];
+    body[0] = first;
+    message(&body)
+}
+
+/// The first message of who connects, under this name.
+fn says_name(name: &[u8]) -> Vec<u8> {
+    let mut body = vec![b'N'];
+    body.put_u64(0x0d07_df7f_bd00);
+    body.put_u32(1);
+    body.put_u16(name.len() as u16);
+    body.put_slice(name);
+    message(&body)
+}
+
+fn who_connect() -> Vec<(&'static str, Vec<u8>)> {
+    let guess = message(&[&[b'r'][..], &[0; 20]].concat());
+    vec![
+        ("the longest name", says_name(&vec![b'a'; 65_000])),
         ("the longest old name", longest(b'n', b'a')),
-        ("a name of control characters", name(b"a\n\x1b[31m@b\0")),
-        ("a name without a host", name(b"node")),
-        ("a name that is no text", name(&[0xff, b'@', 0xfe])),
+        (
+            "a name of control characters",
+            says_name(b"a\n\x1b[31m@b\0"),
+        ),
+        ("a name without a host", says_name(b"node")),
+        ("a name that is no text", says_name(&[0xff, b'@', 0xfe])),
         ("a long unknown message", longest(b'x', 0)),
         ("empty messages", vec![0; 100_000]),
         ("HTTP", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000)),
         (
             "TLS",
-            [&[22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &[7; 60_000]].concat(),
+            [&[22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &vec![7; 60_000]].concat(),
         ),
         ("nothing", Vec::new()),
-        (
-            "a guess",
-            [name(b"a@b"), message(&[&[b'r'][..], &[0; 20]].concat())].concat(),
-        ),
-    ];
-    let connect = [
+        ("a guess", [says_name(b"a@b"), guess].concat()),
+    ]
+}
+
+fn who_are_connected_to() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
         ("the longest status", longest(b's', b'a')),
         ("the longest status, no text", longest(b's', 0xff)),
         (
@@ -160,43 +170,106 @@ pub fn all() -> Vec<Stranger> {
         ("a status for ever", message(b"sok").repeat(20_000)),
         ("a refusal", message(b"snot_allowed")),
         ("silence after alive", message(b"salive")),
-    ];
-    let found = |name: &[u8], extra: &[u8]| {
+    ]
+}
+
+fn who_pose_as_port_mappers() -> Vec<(&'static str, Vec<u8>)> {
+    let found = |name: &[u8], extra: usize| {
         let mut answer = vec![119, 0, 0x10, 0, 72, 0, 0, 6, 0, 5];
-        for field in [name, extra] {
+        for field in [name, &vec![0; extra]] {
             answer.put_u16(field.len() as u16);
             answer.put_slice(field);
         }
         answer
     };
-    let lookup = [
+    vec![
         (
             "the longest name and more",
-            found(&[b'a'; 65_535], &[0; 65_535]),
+            found(&vec![b'a'; 65_535], 65_535),
         ),
-        ("more than was asked", found(b"frontend", &[0; 65_535])),
+        ("more than was asked", found(b"frontend", 65_535)),
         ("an endless answer", vec![119; 1 << 20]),
         ("an answer cut short", vec![119, 0, 0x10]),
         ("no answer", Vec::new()),
-    ];
-    let register = [
+    ]
+}
+
+fn who_do_not_register() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
         ("an unknown answer", vec![7; 1000]),
         ("an answer cut short", vec![118, 0, 1, 2]),
         ("a refusal", vec![118, 1, 0, 0, 0, 1]),
-    ];
-    let of = |side, list: &[(&str, Vec<u8>)]| {
-        let make = |(what, says): &(&str, Vec<u8>)| Stranger {
+    ]
+}
+
+/// The worst that strangers say in one breath.
+pub fn all() -> Vec<Stranger> {
+    let of = |side, list: Vec<(&str, Vec<u8>)>| {
+        let make = move |(what, says)| Stranger {
             what: format!("{side:?}: {what}"),
             side,
-            says: says.clone(),
+            says,
         };
-        list.iter().map(make).collect::<Vec<_>>()
+        list.into_iter().map(make).collect::<Vec<_>>()
     };
     [
-        of(Side::Accept, &accept),
-        of(Side::Connect, &connect),
-        of(Side::Lookup, &lookup),
-        of(Side::Register, &register),
+        of(Side::Accept, who_connect()),
+        of(Side::Connect, who_are_connected_to()),
+        of(Side::Lookup, who_pose_as_port_mappers()),
+        of(Side::Register, who_do_not_register()),
     ]
     .concat()
+}
+
+/// Runs it to its end on a runtime of its own.
+pub fn run<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(work)
+}
+
+/// Reads frames off a connection whose other end shook hands and then says this, to its end; gives how many made sense.
+pub async fn frames(says: &[u8]) -> usize {
+    let (near, far) = pair().await;
+    let ours = identity();
+    let mut theirs = identity();
+    theirs.name = "frontend@127.0.0.1".parse().unwrap();
+    let (accepted, connected) = tokio::join!(
+        handshake::accept(near, &ours, |_| std::future::ready(Verdict::Ok)),
+        handshake::connect(far, &theirs, &ours.name, || false),
+    );
+    let (accepted, connected) = (accepted.unwrap(), connected.unwrap());
+    let mut reader = Reader::new(accepted.stream, Arc::default(), 1 << 20);
+    let reading = async {
+        let mut messages = 0;
+        while reader.next().await.is_ok() {
+            messages += 1;
+        }
+        messages
+    };
+    let speech = async move {
+        let mut rest = says;
+        while !rest.is_empty() && connected.stream.writable().await.is_ok() {
+            match connected.stream.try_write(rest) {
+                Ok(written) => rest = &rest[written..],
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(_) => break,
+            }
+        }
+    };
+    tokio::join!(reading, speech).0
+}
+
+/// A port mapper of ours hears this, and then still answers others.
+pub async fn ask_port_mapper(says: &[u8]) {
+    let server = Server::start(0).await.unwrap();
+    let stream = TcpStream::connect(("127.0.0.1", server.port()))
+        .await
+        .unwrap();
+    let speech = tokio::spawn(say(stream, says.to_vec()));
+    let found = client::lookup("127.0.0.1", server.port(), "nobody").await;
+    assert!(matches!(found, Ok(None)), "{found:?}");
+    speech.abort();
 }

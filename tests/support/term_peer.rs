@@ -49,14 +49,14 @@ impl TermPeer {
     /// Each payload as OTP writes it after having read it; empty where OTP refuses to read it.
     pub async fn reencode(&mut self, payloads: &[Bytes], options: Term) -> Vec<Bytes> {
         let request = Term::tuple([Term::atom("reencode"), options, binaries(payloads)]);
-        bytes(self.ask(&request).await)
+        bytes(&self.ask(&request).await)
     }
 
     /// So many random terms in OTP's form; the peer keeps them for [`TermPeer::wrong`].
     pub async fn make(&mut self, seed: u64, count: usize, options: Term) -> Vec<Bytes> {
         let seed = Term::Int((seed >> 1) as i64);
         let request = [Term::atom("make"), seed, Term::Int(count as i64), options];
-        bytes(self.ask(&Term::tuple(request)).await)
+        bytes(&self.ask(&Term::tuple(request)).await)
     }
 
     /// Numbers, from 1, of the payloads that are not exactly the terms that were made last.
@@ -88,7 +88,7 @@ fn binaries(payloads: &[Bytes]) -> Term {
     Term::List(payloads.iter().cloned().map(Term::Binary).collect())
 }
 
-fn bytes(terms: Vec<Term>) -> Vec<Bytes> {
+fn bytes(terms: &[Term]) -> Vec<Bytes> {
     terms
         .iter()
         .map(|term| term.as_binary().unwrap().clone())

@@ -1,5 +1,6 @@
 //! Questions to a port mapper.
 
+use crate::dist::epmd::answer::Answer;
 use crate::dist::stream::SharedStream;
 use erl_dist::epmd::{EpmdClient, EpmdError, NodeEntry};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -42,10 +43,9 @@ impl Held {
                 return;
             }
             match self.0.0.try_read(&mut byte) {
-                // A port mapper says nothing more to a node that is registered.
-                Ok(_) => return,
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(_) => return,
+                // Also where it says something: a port mapper says nothing more to a node that is registered.
+                _ => return,
             }
         }
     }
@@ -70,7 +70,7 @@ pub async fn register(
         ];
         let client = connect(&here[..]).await?;
         let (stream, creation) = client.register(entry).await.map_err(failure)?;
-        Ok((Held(stream), creation.get()))
+        Ok((Held(stream.into_inner()), creation.get()))
     };
     timeout(TIMEOUT, ask)
         .await
@@ -89,11 +89,11 @@ pub async fn lookup(host: &str, epmd_port: u16, name: &str) -> Result<Option<u16
         .unwrap_or(Err(EpmdFailure::Timeout))
 }
 
-async fn connect(address: impl ToSocketAddrs) -> Result<EpmdClient<SharedStream>, EpmdFailure> {
+async fn connect(address: impl ToSocketAddrs) -> Result<EpmdClient<Answer>, EpmdFailure> {
     let stream = TcpStream::connect(address)
         .await
         .map_err(EpmdFailure::Unreachable)?;
-    Ok(EpmdClient::new(SharedStream(Arc::new(stream))))
+    Ok(EpmdClient::new(Answer::new(SharedStream(Arc::new(stream)))))
 }
 
 fn failure(error: EpmdError) -> EpmdFailure {

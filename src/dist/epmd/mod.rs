@@ -3,6 +3,7 @@
 //! A registration lives as long as its connection. Where nobody serves the protocol on this machine, sidekick does
 //! ([`server`]); [`registration`] keeps our entry alive wherever it is.
 
+mod answer;
 pub mod client;
 pub mod registration;
 pub mod server;
