@@ -53,15 +53,16 @@ const TERMINAL: &str = r"
     Open = fun() ->
         Leader = spawn(fun() ->
             group_leader(self(), self()),
-            case erpc:call(N, shell, start, []) of
-                Shell when is_pid(Shell) ->
-                    link(Shell),
-                    Me ! {self(), Shell},
-                    Pass(Shell);
-                Other -> Me ! {self(), Other}
-            end
+            Shell = try erpc:call(N, shell, start, []) catch Class:Reason -> Me ! {self(), Class, Reason}, exit(normal) end,
+            link(Shell),
+            Me ! {self(), Shell},
+            Pass(Shell)
         end),
-        receive {Leader, Shell} -> {Leader, Shell} after 20000 -> no_shell end
+        receive
+            {Leader, Class, Reason} -> error({Class, Reason});
+            {Leader, Shell} -> {Leader, Shell}
+        after 20000 -> error(no_shell)
+        end
     end,
     Answer = fun(Shell, Ref, Reply) -> Shell ! {io_reply, Ref, Reply} end,
     Say = fun(Shell) ->
@@ -87,7 +88,8 @@ struct Stage {
     node: Node,
     beam: Beam,
     subscribers: Arc<Subscribers>,
-    _epmd: Epmd,
+    /// Lives as long as it is bound.
+    epmd: Epmd,
 }
 
 async fn stage() -> Stage {
@@ -107,13 +109,18 @@ async fn stage() -> Stage {
         node,
         beam,
         subscribers,
-        _epmd: epmd,
+        epmd,
     }
 }
 
 #[tokio::test]
 async fn a_shell_ends_with_its_terminal() {
-    let Stage { node, mut beam, .. } = stage().await;
+    let Stage {
+        node,
+        mut beam,
+        epmd: _epmd,
+        ..
+    } = stage().await;
     // The leader ends: its link and our monitor tell.
     beam.eval("{L1, S1} = Open(), Until(S1, <<\"help\">>, <<>>), Read(S1).")
         .await;
@@ -142,7 +149,11 @@ async fn a_shell_ends_with_its_terminal() {
 
 #[tokio::test]
 async fn there_are_only_so_many_and_one_more_is_told() {
-    let Stage { mut beam, .. } = stage().await;
+    let Stage {
+        mut beam,
+        epmd: _epmd,
+        ..
+    } = stage().await;
     beam.eval("Open16 = [Open() || _ <- lists:seq(1, 16)], [Until(S, <<\"help\">>, <<>>) || {_, S} <- Open16].").await;
     let refusal = beam
         .show("{_, More} = Open(), Until(More, <<\"try again\">>, <<>>).")
@@ -166,7 +177,7 @@ async fn a_slow_terminal_loses_lines_and_is_told() {
         node,
         mut beam,
         subscribers,
-        ..
+        epmd: _epmd,
     } = stage().await;
     beam.eval("{L, S} = Open(), Until(S, <<\"help\">>, <<>>), {R, _} = Read(S), Answer(S, R, <<\"events\\n\">>).").await;
     let prompt = beam.show("{R2, P2} = Read(S), P2.").await;

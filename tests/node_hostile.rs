@@ -260,7 +260,11 @@ async fn nobody_answers_for_another() {
                     .unwrap();
             let mut bytes = BytesMut::new();
             let reply = Term::tuple([Term::Ref(guess.clone()), Term::atom("forged")]);
-            frames::alias_send(&mut bytes, &rogue.pid, &guess, &reply);
+            let to_alias = operation(
+                33,
+                &[Term::Pid(rogue.pid.clone()), Term::Ref(guess.clone())],
+            );
+            bytes.put_slice(&control(&to_alias, Some(&reply)));
             let target = sidekick::dist::control::Target::Pid(rogue.pid.clone());
             frames::monitor_exit(
                 &mut bytes,

@@ -119,7 +119,7 @@ defmodule Story.Chapters do
 
     [{_, servers}, {_, crashes}, _] = shown
     servers =~ ~r/lobby +running/ || raise "the prompt does not show the running server"
-    crashes =~ "signal sigsegv" and crashes =~ "hang" || raise "the prompt does not show both crashes"
+    (crashes =~ "signal sigsegv" and crashes =~ "hang") || raise "the prompt does not show both crashes"
     status == 0 || raise "exit ended iex with status #{status}"
     Say.good("a stock iex on a Rust node; exit left it with status 0 and nothing else changed")
   end

@@ -24,10 +24,10 @@ impl Sidekick {
         let call = self
             .functions
             .call(self.caller.clone(), "sidekick", request, arguments);
-        match call.await {
-            Outcome::Return(reply) => reply,
-            Outcome::Undef => Term::error("unknown_request", Term::map([])),
-            Outcome::Error(reason) => Term::error("bad_request", Term::map([("reason", reason)])),
+        if let Outcome::Return(reply) = call.await {
+            reply
+        } else {
+            Term::error("unknown_request", Term::map([]))
         }
     }
 
