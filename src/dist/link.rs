@@ -121,11 +121,12 @@ impl Reader {
     }
 
     async fn fill(&mut self) -> Result<(), LinkError> {
-        self.buffer
-            .reserve(READ_BYTES.saturating_sub(self.buffer.len()).max(4096));
         loop {
             self.pulse.waiting.store(true, Ordering::Relaxed);
             self.stream.readable().await?;
+            // Only now, so that a peer that says nothing takes no buffer.
+            self.buffer
+                .reserve(READ_BYTES.saturating_sub(self.buffer.len()).max(4096));
             match drain::read_available(&self.stream, &mut self.buffer) {
                 Ok(0) => return Err(LinkError::Closed),
                 Ok(n) => {
