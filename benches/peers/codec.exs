@@ -4,6 +4,7 @@ defmodule Codec do
   """
 
   @slice_ns 100_000_000
+  @batch 16
 
   @doc "One list of `{term, codec, direction, nanoseconds, allocations}` for each round; OTP's allocations are not counted."
   def rounds(stage, rounds) do
@@ -60,15 +61,18 @@ defmodule Codec do
     end
   end
 
-  # In a process of its own, so that one term's garbage is not collected at another's cost.
+  # In a process of its own, so that one term's garbage is not collected at another's cost; the median of short batches, as in
+  # benches/node_codec.rs.
   defp time(work) do
-    Task.async(fn -> spin(work, System.monotonic_time(:nanosecond), 0) end) |> Task.await(60_000)
+    Task.async(fn -> spin(work, System.monotonic_time(:nanosecond), []) end) |> Task.await(60_000)
   end
 
-  defp spin(work, began, rounds) do
-    repeat(work, 16)
-    passed = System.monotonic_time(:nanosecond) - began
-    if passed < @slice_ns, do: spin(work, began, rounds + 16), else: passed / (rounds + 16)
+  defp spin(work, began, batches) do
+    from = System.monotonic_time(:nanosecond)
+    repeat(work, @batch)
+    till = System.monotonic_time(:nanosecond)
+    batches = [(till - from) / @batch | batches]
+    if till - began < @slice_ns, do: spin(work, began, batches), else: Load.median(batches)
   end
 
   defp repeat(_work, 0), do: :ok

@@ -136,11 +136,12 @@ impl Reader {
     }
 
     async fn fill(&mut self) -> Result<(), LinkError> {
-        self.buffer
-            .reserve(READ_BYTES.saturating_sub(self.buffer.len()).max(4096));
         loop {
             self.pulse.waiting.store(true, Ordering::Relaxed);
             self.stream.readable().await?;
+            // Only now, so that a peer that says nothing takes no buffer.
+            self.buffer
+                .reserve(READ_BYTES.saturating_sub(self.buffer.len()).max(4096));
             match self.stream.try_read_buf(&mut self.buffer) {
                 Ok(0) => return Err(LinkError::Closed),
                 Ok(n) => {
@@ -240,7 +241,11 @@ pub async fn write_all(
             wrote = true;
         }
         if stream.buffers() {
-            match tokio::time::timeout(ticktime, stream.flush()).await {
+            let flushed = tokio::select! {
+                flushed = tokio::time::timeout(ticktime, stream.flush()) => flushed,
+                () = outbox.bound_passed() => return Err(LinkError::Slow(queue_bytes_max)),
+            };
+            match flushed {
                 Ok(flushed) => flushed?,
                 Err(_) => return Err(LinkError::Silent(ticktime)),
             }
