@@ -1,6 +1,5 @@
-//! The few traits by which rooms meet without knowing each other. `app` wires them.
-//!
-//! Terms cross here as their external bytes ([`Payload`]), so that no port depends on a codec.
+//! The few traits by which rooms meet without knowing each other; `app` wires them. Terms cross here as their external
+//! bytes ([`Payload`]), so that no port depends on a codec.
 
 use crate::types::{BatchNumber, Epoch, Payload, ServerId, Token};
 use std::future::Future;
@@ -10,7 +9,7 @@ use std::time::Duration;
 /// A boxed future, so that ports are object safe.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Why a port could not do what it was asked; the text names the thing and the remedy.
+/// Why a port did not do what it was asked; names the thing and the remedy.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct PortError(pub String);

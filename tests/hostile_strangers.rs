@@ -29,7 +29,7 @@ fn all_are_refused(side: Side, speeches: &[Vec<u8>]) {
                 let stranger = Stranger {
                     what: String::new(),
                     side,
-                    says: says.clone(),
+                    says: says.clone().into(),
                 };
                 let met = tokio::time::timeout(TIMEOUT / 2, stranger.meet()).await;
                 assert!(met.expect("answered soon").is_err(), "let in: {says:?}");
@@ -188,7 +188,7 @@ fn recorded_answers_of_a_port_mapper_changed() {
                     let stranger = Stranger {
                         what: name.clone(),
                         side,
-                        says: says.clone(),
+                        says: says.clone().into(),
                     };
                     // Some changes make another true answer; none takes long.
                     let met = tokio::time::timeout(Duration::from_secs(3), stranger.meet()).await;
@@ -239,11 +239,11 @@ proptest! {
     fn any_bytes_at_all(says in prop::collection::vec(any::<u8>(), 0..300)) {
         run(async {
             for side in [Side::Accept, Side::Connect] {
-                let stranger = Stranger { what: String::new(), side, says: says.clone() };
+                let stranger = Stranger { what: String::new(), side, says: says.clone().into() };
                 assert!(stranger.meet().await.is_err());
             }
             for side in [Side::Lookup, Side::Register] {
-                let _ = Stranger { what: String::new(), side, says: says.clone() }.meet().await;
+                let _ = Stranger { what: String::new(), side, says: says.clone().into() }.meet().await;
             }
             strangers::ask_port_mapper(&says).await;
         });

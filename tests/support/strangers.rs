@@ -3,7 +3,7 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 use sidekick::dist::Cookie;
 use sidekick::dist::epmd::client;
 use sidekick::dist::epmd::server::Server;
@@ -31,7 +31,8 @@ pub enum Side {
 pub struct Stranger {
     pub what: String,
     pub side: Side,
-    pub says: Vec<u8>,
+    /// Shared, so that saying it again costs nothing.
+    pub says: Bytes,
 }
 
 /// The node that strangers meet.
@@ -98,7 +99,7 @@ impl Stranger {
 }
 
 /// Says it, as far as anybody listens, and then that nothing more will come; takes what the other end says.
-async fn say(mut stream: TcpStream, says: Vec<u8>) {
+async fn say(mut stream: TcpStream, says: Bytes) {
     let (mut reader, mut writer) = stream.split();
     let speech = async {
         let _ = writer.write_all(&says).await;
@@ -208,7 +209,7 @@ pub fn all() -> Vec<Stranger> {
         let make = move |(what, says)| Stranger {
             what: format!("{side:?}: {what}"),
             side,
-            says,
+            says: Bytes::from(says),
         };
         list.into_iter().map(make).collect::<Vec<_>>()
     };
@@ -268,7 +269,7 @@ pub async fn ask_port_mapper(says: &[u8]) {
     let stream = TcpStream::connect(("127.0.0.1", server.port()))
         .await
         .unwrap();
-    let speech = tokio::spawn(say(stream, says.to_vec()));
+    let speech = tokio::spawn(say(stream, Bytes::copy_from_slice(says)));
     let found = client::lookup("127.0.0.1", server.port(), "nobody").await;
     assert!(matches!(found, Ok(None)), "{found:?}");
     speech.abort();
