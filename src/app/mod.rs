@@ -184,6 +184,8 @@ async fn finish(running: Running, failure: Option<String>) -> Result<(), AppErro
     parts.upload.stop();
     parts.buffer.close().await;
     phases.node.signal();
+    // What waits for peers is written before they are closed.
+    parts.node.close().await;
     tracing::info!("sidekick has ended");
     Ok(())
 }
