@@ -14,8 +14,8 @@ use tokio::time::MissedTickBehavior;
 
 /// The type byte of the only frames we use.
 pub(super) const PASS_THROUGH: u8 = 112;
-/// Room that each read starts with.
-const READ_BYTES: usize = 64 << 10;
+/// Least and most room that a read starts with. It grows while reads fill it and shrinks while they leave most of it.
+const READ_BYTES: std::ops::RangeInclusive<usize> = 8 << 10..=256 << 10;
 /// Frames after which a reader lets other tasks run. A peer that sends without pause is always ready to be read, and
 /// ready sockets alone never make a task yield.
 const FRAMES_IN_A_ROW: u16 = 512;
@@ -82,6 +82,9 @@ pub struct Reader {
     stream: Stream,
     pulse: Arc<Pulse>,
     buffer: BytesMut,
+    room: usize,
+    /// What the frame at the front still lacks, as far as that is known.
+    missing: usize,
     frame_bytes_max: usize,
     frames: u16,
 }
@@ -93,6 +96,8 @@ impl Reader {
             stream,
             pulse,
             buffer: BytesMut::new(),
+            room: *READ_BYTES.start(),
+            missing: 0,
             frame_bytes_max,
             frames: 0,
         }
@@ -124,11 +129,8 @@ impl Reader {
         if len > self.frame_bytes_max {
             return Err(LinkError::FrameTooLarge(len));
         }
-        if self.buffer.len() < 4 + len {
-            // Grown by what has come, not by what was promised.
-            let missing = 4 + len - self.buffer.len();
-            self.buffer
-                .reserve(missing.min(self.buffer.len().max(READ_BYTES)));
+        self.missing = (4 + len).saturating_sub(self.buffer.len());
+        if self.missing > 0 {
             return Ok(None);
         }
         self.buffer.advance(4);
@@ -139,19 +141,29 @@ impl Reader {
         loop {
             self.pulse.waiting.store(true, Ordering::Relaxed);
             self.stream.readable().await?;
-            // Only now, so that a peer that says nothing takes no buffer.
-            self.buffer
-                .reserve(READ_BYTES.saturating_sub(self.buffer.len()).max(4096));
+            // Only now, so that a peer that says nothing takes no buffer; and by what has come, not by what was promised.
+            let large = self.missing.min(self.buffer.len());
+            self.buffer.reserve(self.room.max(large));
+            let room = self.buffer.capacity() - self.buffer.len();
             match self.stream.try_read_buf(&mut self.buffer) {
                 Ok(0) => return Err(LinkError::Closed),
                 Ok(n) => {
                     self.pulse.waiting.store(false, Ordering::Relaxed);
                     self.pulse.received.fetch_add(n as u64, Ordering::Relaxed);
+                    self.adapt(n, room);
                     return Ok(());
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Err(e) => return Err(e.into()),
             }
+        }
+    }
+
+    fn adapt(&mut self, read: usize, room: usize) {
+        if read == room {
+            self.room = (2 * self.room).min(*READ_BYTES.end());
+        } else if read < self.room / 8 {
+            self.room = (self.room / 2).max(*READ_BYTES.start());
         }
     }
 }
@@ -250,6 +262,7 @@ pub async fn write_all(
                 Err(_) => return Err(LinkError::Silent(ticktime)),
             }
         }
+        outbox.written();
         buffer = taken;
     }
 }

@@ -154,6 +154,9 @@ impl Node {
 
     async fn run(self, connection: Arc<Connection>, stream: Stream) {
         let options = &self.inner.options;
+        if let Stream::Plain(tcp) = &stream {
+            connection.outbox.write_through(tcp.clone());
+        }
         let mut writer = tokio::spawn(link::write_all(
             stream.clone(),
             connection.outbox.clone(),
