@@ -185,7 +185,7 @@ async fn a_taken_name_is_told() {
 
 #[tokio::test]
 async fn sidekick_serves_the_port_mapper_where_there_is_none() {
-    let port = free_port().await;
+    let port = free_port();
     let name = unique("sidekick");
     let node = echo::node(&name, COOKIE, port).await;
     let peer: NodeName = unique("beam").parse().unwrap();
@@ -251,7 +251,7 @@ async fn registers_again_with_a_restarted_port_mapper() {
 
 #[tokio::test]
 async fn without_a_port_mapper_the_remedy_is_told() {
-    let mut options = echo::options(&unique("sidekick"), COOKIE, free_port().await);
+    let mut options = echo::options(&unique("sidekick"), COOKIE, free_port());
     options.serve_epmd = false;
     let error = Node::start(options, Shutdown::new()).await.unwrap_err();
     assert!(matches!(error, NodeError::Epmd { .. }), "{error}");

@@ -52,7 +52,7 @@ async fn talk(node: &Node, beam: &mut Beam) {
 async fn nodes_meet_over_ipv6() {
     // With OTP's port mapper, and with sidekick's own.
     let epmd = Epmd::start().await;
-    for port in [epmd.port, free_port().await] {
+    for port in [epmd.port, free_port()] {
         let mut options = echo::options(&at("::1", "sidekick"), COOKIE, port);
         options.listen_address = Ipv6Addr::LOCALHOST.into();
         let node = start(options).await;
@@ -209,7 +209,7 @@ async fn a_node_is_hidden_unless_it_says_otherwise() {
 
 #[tokio::test]
 async fn the_listen_port_and_address_can_be_fixed() {
-    let (epmd, port) = (Epmd::start().await, free_port().await);
+    let (epmd, port) = (Epmd::start().await, free_port());
     let name = unique("sidekick");
     for _ in 0..2 {
         let mut options = echo::options(&name, COOKIE, epmd.port);

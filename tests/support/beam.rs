@@ -5,28 +5,25 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
+#[allow(clippy::duplicate_mod, reason = "each part of the support stands alone")]
+#[path = "ports.rs"]
+mod ports;
+
+#[allow(unused_imports, reason = "each test file uses some")]
+pub use ports::free_port;
+
 use sidekick::etf::{self, Term};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// The cookie of test clusters.
 pub const COOKIE: &str = "test-cookie";
 /// How long a peer may take over anything.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A free port outside the range from which the system takes ports by itself, so that it stays free until it is used.
-pub async fn free_port() -> u16 {
-    loop {
-        let port = rand::random_range(20_000..32_000);
-        if TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
-            return port;
-        }
-    }
-}
 
 /// A name that no other test uses, at 127.0.0.1.
 pub fn unique(stem: &str) -> String {
@@ -55,7 +52,7 @@ pub struct Epmd {
 
 impl Epmd {
     pub async fn start() -> Self {
-        Self::start_on(free_port().await).await
+        Self::start_on(free_port()).await
     }
 
     pub async fn start_on(port: u16) -> Self {

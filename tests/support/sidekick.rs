@@ -2,6 +2,13 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
+#[allow(clippy::duplicate_mod, reason = "each part of the support stands alone")]
+#[path = "ports.rs"]
+mod ports;
+
+#[allow(unused_imports, reason = "each test file uses some")]
+pub use ports::free_port;
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -21,15 +28,6 @@ pub fn binary() -> Command {
     }
     command.env("SIDEKICK_COOKIE", "test_cookie");
     command
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 /// A running sidekick. Dropped, it is told to end, then killed.
