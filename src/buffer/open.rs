@@ -12,7 +12,9 @@ use super::options::Start;
 use super::shared::Shared;
 use super::tables::Tables;
 use super::{AppendError, Buffer, OpenError, Opened, Options};
+use rustix::io::Errno;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -33,18 +35,7 @@ impl Buffer {
         let lock = DirLock::take(&options.dir)?;
         let journal_dir = journal_dir(&options.dir);
         make_private_dir(&journal_dir)?;
-        for dir in [
-            Some(&*options.dir),
-            options
-                .dir
-                .parent()
-                .filter(|parent| !parent.as_os_str().is_empty()),
-        ]
-        .into_iter()
-        .flatten()
-        {
-            sync_dir(dir).map_err(io_at(dir))?;
-        }
+        sync_names(&options.dir, &journal_dir)?;
         let recovered = recover(&options)?;
         let Recovered {
             tables,
@@ -96,6 +87,27 @@ impl Buffer {
             }),
         })
     }
+}
+
+/// Makes the names durable that lead to the segments. An earlier life may have been killed between making, renaming or removing
+/// one and syncing it; what is built on it now must not find it undone by a power cut. So may one that made the directories above.
+fn sync_names(dir: &Path, journal_dir: &Path) -> Result<(), OpenError> {
+    sync_dir(journal_dir).map_err(io_at(journal_dir))?;
+    for (n, dir) in dir.ancestors().enumerate() {
+        let dir = if dir.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            dir
+        };
+        match sync_dir(dir) {
+            // Directories further up may be closed to us; then others made them.
+            Err(error) if n < 2 || Errno::from_io_error(&error) == Some(Errno::IO) => {
+                return Err(io_at(dir)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Checks the options, and makes segments small enough for the bound.

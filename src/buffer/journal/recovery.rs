@@ -1,6 +1,7 @@
 //! Opening: every checksum of the journal is checked, every record replayed.
 //!
-//! The last segment alone may end in an unfinished commit, which was never acknowledged and is cut. A valid frame of a
+//! The last segment alone may end in an unfinished commit, which was never acknowledged and is cut. A last commit that is whole
+//! is made durable before anything is built on it. A valid frame of a
 //! *later* commit behind a bad place proves that the bad place had been acknowledged: then nothing is cut and the
 //! buffer does not open. All other segments must be whole, sealed, and there.
 
@@ -123,6 +124,7 @@ pub(in crate::buffer) fn recover(options: &Options) -> Result<Recovered, OpenErr
         ));
     };
     let active = dir.open_writable(newest.id).map_err(io_at(&dir.path))?;
+    settle(&active, &last.walked).map_err(io_at(&dir.path))?;
     if last.torn > 0 {
         erase(&active, last.walked.end, last.header.bytes).map_err(io_at(&dir.path))?;
     }
@@ -379,6 +381,16 @@ fn fresh_index(options: &Options) -> Store {
             Store::Memory(std::collections::BTreeMap::new())
         }
     }
+}
+
+/// Makes the last commit durable. The life that wrote it may have been killed before its sync, or its sync may have failed: then
+/// what was just read came from memory only, and a page that could not be written counts as clean. So it is written again.
+/// All earlier commits were synced, for each waits for the one before.
+fn settle(file: &File, walked: &Walked) -> std::io::Result<()> {
+    let mut commit = vec![0; (walked.end - walked.last_begin) as usize];
+    file.read_exact_at(&mut commit, walked.last_begin)?;
+    file.write_all_at(&commit, walked.last_begin)?;
+    file.sync_data()
 }
 
 /// Overwrites with zeros.

@@ -11,6 +11,8 @@ use std::path::Path;
 /// A segment whose frames were walked through.
 #[derive(Debug, Clone, Default)]
 pub(in crate::buffer) struct Walked {
+    /// Where the last whole commit begins.
+    pub last_begin: u64,
     /// Behind the last whole commit.
     pub end: u64,
     /// Number of that commit, and of the first one.
@@ -36,7 +38,9 @@ pub(in crate::buffer) fn walk(
     mut take: impl FnMut(Frame<'_>) -> Result<(), ApplyError>,
 ) -> Result<Walked, WalkError> {
     let mut scanner = Scanner::new(file, id, HEADER_BYTES, limit);
+    let mut begin = HEADER_BYTES;
     let mut walked = Walked {
+        last_begin: HEADER_BYTES,
         end: HEADER_BYTES,
         ..Walked::default()
     };
@@ -67,6 +71,7 @@ pub(in crate::buffer) fn walk(
         }
         if head.last {
             (walked.end, walked.commit) = (end, head.commit);
+            (walked.last_begin, begin) = (begin, end);
             walked.sealed = head.kind == Kind::Seal;
         }
         previous = Some((head.commit, head.last));
