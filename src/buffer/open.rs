@@ -1,20 +1,19 @@
 //! Opening a buffer: from options to running threads.
 
 use super::committer::{Committer, Halt};
+use super::dirs::{make_private_dir, sync_names};
 use super::handle::Inner;
 use super::journal::facts::Fact;
 use super::journal::recovery::{Recovered, journal_dir, recover};
-use super::journal::segment::{io_at, sync_dir};
+use super::journal::segment::io_at;
 use super::journal::writer::Journal;
 use super::keeper::Keeper;
-use super::lock::{DirLock, make_private_dir};
+use super::lock::DirLock;
 use super::options::Start;
 use super::shared::Shared;
 use super::tables::Tables;
 use super::{AppendError, Buffer, OpenError, Opened, Options};
-use rustix::io::Errno;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -62,14 +61,13 @@ impl Buffer {
         let mut committer = Committer::new(Arc::clone(&shared), journal);
         match committer.start(&facts, sealed) {
             Ok(true) => {}
-            Ok(false) => {
+            Ok(false) | Err(Halt::Closed) => {
                 let options = &shared.options;
                 return Err(OpenError::Full {
                     dir: options.dir.clone(),
                     needed_bytes: options.segment_bytes,
                 });
             }
-            Err(Halt::Closed) => unreachable!("nobody has asked to close"),
             Err(Halt::Failed(reason)) => {
                 return Err(OpenError::Io {
                     path: journal_dir,
@@ -87,27 +85,6 @@ impl Buffer {
             }),
         })
     }
-}
-
-/// Makes the names durable that lead to the segments. An earlier life may have been killed between making, renaming or removing
-/// one and syncing it; what is built on it now must not find it undone by a power cut. So may one that made the directories above.
-fn sync_names(dir: &Path, journal_dir: &Path) -> Result<(), OpenError> {
-    sync_dir(journal_dir).map_err(io_at(journal_dir))?;
-    for (n, dir) in dir.ancestors().enumerate() {
-        let dir = if dir.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            dir
-        };
-        match sync_dir(dir) {
-            // Directories further up may be closed to us; then others made them.
-            Err(error) if n < 2 || Errno::from_io_error(&error) == Some(Errno::IO) => {
-                return Err(io_at(dir)(error));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// Checks the options, and makes segments small enough for the bound.

@@ -1,12 +1,13 @@
 //! Opening: every checksum of the journal is checked, every record replayed.
 //!
-//! The last segment alone may end in an unfinished commit, which was never acknowledged and is cut. A last commit that is whole
-//! is made durable before anything is built on it. A valid frame of a
-//! *later* commit behind a bad place proves that the bad place had been acknowledged: then nothing is cut and the
-//! buffer does not open. All other segments must be whole, sealed, and there.
+//! The last segment alone may end in an unfinished commit, which was never acknowledged and is cut; a last commit
+//! that is whole is made durable before anything is built on it. A valid frame of a *later* commit behind a bad place
+//! proves that the bad place had been acknowledged: then nothing is cut and the buffer does not open. All other segments
+//! must be whole, sealed, and there.
 
 use super::facts::{self, Fact};
 use super::frame::Kind;
+use super::mend::mend;
 use super::replay::{Replay, Replayed};
 use super::scan::Scanner;
 use super::segment::{self, BadHeader, HEADER_BYTES, SegmentDir, SegmentHeader, VERSION, io_at};
@@ -18,7 +19,6 @@ use crate::buffer::tables::Tables;
 use crate::types::Origin;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// The journal's part of a buffer directory.
@@ -124,10 +124,7 @@ pub(in crate::buffer) fn recover(options: &Options) -> Result<Recovered, OpenErr
         ));
     };
     let active = dir.open_writable(newest.id).map_err(io_at(&dir.path))?;
-    settle(&active, &last.walked).map_err(io_at(&dir.path))?;
-    if last.torn > 0 {
-        erase(&active, last.walked.end, last.header.bytes).map_err(io_at(&dir.path))?;
-    }
+    mend(&active, &last).map_err(io_at(&dir.path))?;
     Ok(Recovered {
         tables: *tables,
         dir,
@@ -381,26 +378,4 @@ fn fresh_index(options: &Options) -> Store {
             Store::Memory(std::collections::BTreeMap::new())
         }
     }
-}
-
-/// Makes the last commit durable. The life that wrote it may have been killed before its sync, or its sync may have failed: then
-/// what was just read came from memory only, and a page that could not be written counts as clean. So it is written again.
-/// All earlier commits were synced, for each waits for the one before.
-fn settle(file: &File, walked: &Walked) -> std::io::Result<()> {
-    let mut commit = vec![0; (walked.end - walked.last_begin) as usize];
-    file.read_exact_at(&mut commit, walked.last_begin)?;
-    file.write_all_at(&commit, walked.last_begin)?;
-    file.sync_data()
-}
-
-/// Overwrites with zeros.
-fn erase(file: &File, from: u64, to: u64) -> std::io::Result<()> {
-    let zeros = vec![0; 1 << 18];
-    let mut at = from;
-    while at < to {
-        let n = (to - at).min(zeros.len() as u64);
-        file.write_all_at(&zeros[..n as usize], at)?;
-        at += n;
-    }
-    file.sync_data()
 }

@@ -377,7 +377,7 @@ impl Disk {
                 self.change_dir(from, |from| Move::Rename(from, to));
             }
             Entry::Unlink { path } | Entry::RemoveDir { path } => {
-                self.change_dir(path, Move::Remove)
+                self.change_dir(path, Move::Remove);
             }
             Entry::Sync { .. } | Entry::SyncDir { .. } | Entry::Said(_) | Entry::Begin => {}
         }

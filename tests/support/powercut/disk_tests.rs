@@ -34,7 +34,9 @@ fn sync_dir() -> Entry {
 /// What may be there after these entries: the images of many cuts.
 fn cuts(entries: &[Entry], honours: Honours) -> BTreeSet<Image> {
     let mut disk = Disk::new(&at(""), honours);
-    entries.iter().for_each(|entry| disk.apply(entry));
+    for entry in entries {
+        disk.apply(entry);
+    }
     let mut random = StdRng::seed_from_u64(7);
     (0..300).map(|_| disk.cut(&mut random)).collect()
 }
@@ -161,7 +163,8 @@ fn a_failed_sync_forgets_and_only_what_is_written_again_is_kept() {
     for image in &images {
         let page = &bytes(image, "a")[..4096];
         assert!(page[100..110].iter().all(|byte| *byte == b'm'));
-        assert_eq!(page.iter().filter(|byte| **byte == b'n').count(), 4086);
+        let rest = page[..100].iter().chain(&page[110..]);
+        assert!(rest.into_iter().all(|byte| *byte == b'n'));
     }
     assert!(images.iter().any(|image| old(image, 4096..8192)));
 }
@@ -169,7 +172,7 @@ fn a_failed_sync_forgets_and_only_what_is_written_again_is_kept() {
 #[test]
 fn a_record_that_was_cut_short_is_read_as_far_as_it_goes() {
     let mut bytes = Vec::new();
-    for word in [3 | 0 << 32, 9, 4096, 3_u64] {
+    for word in [3_u64, 9, 4096, 3] {
         bytes.extend_from_slice(&word.to_le_bytes());
     }
     bytes.extend_from_slice(b"abc");

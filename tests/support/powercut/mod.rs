@@ -16,6 +16,10 @@ pub const NO_SPACE: u32 = 1;
 pub const WRITE_FAILS: u32 = 2;
 /// Syncs fail.
 pub const SYNC_FAILS: u32 = 4;
+/// As [`NO_SPACE`], but what is allocated already can be written: a full disk that honours preallocation.
+pub const NO_GROWTH: u32 = 16;
+/// Syncs say that they succeeded and make nothing durable.
+pub const SYNC_LIES: u32 = 32;
 /// The faults meet the journal alone, not the index.
 pub const JOURNAL_ONLY: u32 = 8;
 

@@ -30,7 +30,7 @@
 #include <unistd.h>
 
 enum op { CREATE = 1, MKDIR, WRITE, RESIZE, SYNC, SYNC_DIR, RENAME, UNLINK, RMDIR, SAID, SYNC_FAILED, BEGIN };
-enum fault { NO_SPACE = 1, WRITE_FAILS = 2, SYNC_FAILS = 4, JOURNAL_ONLY = 8 };
+enum fault { NO_SPACE = 1, WRITE_FAILS = 2, SYNC_FAILS = 4, JOURNAL_ONLY = 8, NO_GROWTH = 16, SYNC_LIES = 32 };
 
 struct control {
     volatile uint64_t ops;     /* operations so far */
@@ -133,8 +133,8 @@ static int fault(uint32_t which, const char *path) {
 }
 
 /* An error that a write meets, or 0. */
-static int refused(const char *path) {
-    return fault(WRITE_FAILS, path) ? EIO : fault(NO_SPACE, path) ? ENOSPC : 0;
+static int refused(const char *path, int grows) {
+    return fault(WRITE_FAILS, path) ? EIO : fault(grows ? NO_SPACE | NO_GROWTH : NO_SPACE, path) ? ENOSPC : 0;
 }
 
 static int do_open(int at, const char *name, int flags, mode_t mode) {
@@ -144,7 +144,7 @@ static int do_open(int at, const char *name, int flags, mode_t mode) {
     if ((flags & O_TMPFILE) == O_TMPFILE) give_up("O_TMPFILE is not covered");
     pthread_mutex_lock(&lock);
     int existed = !lstat(path, &st);
-    int error = !existed && fault(NO_SPACE, path) ? ENOSPC : 0;
+    int error = !existed && fault(NO_SPACE | NO_GROWTH, path) ? ENOSPC : 0;
     if (error) {
         pthread_mutex_unlock(&lock);
         errno = error;
@@ -192,13 +192,12 @@ static ssize_t do_pwrite(int fd, const void *data, size_t len, off_t offset, int
         return positioned ? syscall(SYS_pwrite64, fd, data, len, offset) : syscall(SYS_write, fd, data, len);
     pthread_mutex_lock(&lock);
     tick();
-    int error = refused(path);
+    fstat(fd, &st);
+    if (fcntl(fd, F_GETFL) & O_APPEND) offset = st.st_size;
+    else if (!positioned) offset = lseek(fd, 0, SEEK_CUR);
+    int error = refused(path, offset + (off_t)len > st.st_size);
     ssize_t n = -1;
     if (!error) {
-        int flags = fcntl(fd, F_GETFL);
-        fstat(fd, &st);
-        if (flags & O_APPEND) offset = st.st_size;
-        else if (!positioned) offset = lseek(fd, 0, SEEK_CUR);
         n = positioned ? syscall(SYS_pwrite64, fd, data, len, offset) : syscall(SYS_write, fd, data, len);
         error = errno;
         if (n > 0) record(WRITE, st.st_ino, offset, NULL, data, n);
@@ -218,7 +217,7 @@ static int do_resize(int fd, off_t len, int only_grow) {
     pthread_mutex_lock(&lock);
     tick();
     fstat(fd, &st);
-    int error = len > st.st_size ? refused(path) : 0, done = -1;
+    int error = len > st.st_size ? refused(path, 1) : 0, done = -1;
     if (!error) {
         done = only_grow ? syscall(SYS_fallocate, fd, 0, 0, len) : syscall(SYS_ftruncate, fd, len);
         error = errno;
@@ -252,8 +251,8 @@ static int do_sync(int fd, int call) {
     }
     pthread_mutex_lock(&lock);
     tick();
-    int fails = fault(SYNC_FAILS, path);
-    enum op op = fails ? SYNC_FAILED : S_ISDIR(st.st_mode) ? SYNC_DIR : SYNC;
+    int fails = fault(SYNC_FAILS, path), lies = fault(SYNC_LIES, path);
+    enum op op = fails || lies ? SYNC_FAILED : S_ISDIR(st.st_mode) ? SYNC_DIR : SYNC;
     record(op, st.st_ino, 0, path, NULL, 0);
     pthread_mutex_unlock(&lock);
     errno = fails ? EIO : errno;
