@@ -4,7 +4,7 @@
 //! some operation; a few such lives follow each other on one disk, with kills in between. Then `powercut/disk.rs` tells what a
 //! power cut at some entry of the record would have left: synced bytes, a random part of the others torn at sectors, directory
 //! entries as of some moment after their last sync. That image is opened and checked, and one of them is where the next lives begin.
-//! `SIDEKICK_POWER_ROUNDS` makes it longer (default 40 cuts), `SIDEKICK_POWER_SEED` repeats a run, as far as threads allow.
+//! `SIDEKICK_POWER_ROUNDS` makes it longer (default 24 cuts), `SIDEKICK_POWER_SEED` repeats a run, as far as threads allow.
 
 #[path = "support/buffers.rs"]
 mod buffers;
@@ -227,7 +227,7 @@ fn seed() -> u64 {
 #[test]
 fn nothing_acknowledged_is_lost_by_a_power_cut() {
     let rounds: usize = std::env::var("SIDEKICK_POWER_ROUNDS")
-        .map_or(40, |rounds| rounds.parse().expect("a number"));
+        .map_or(24, |rounds| rounds.parse().expect("a number"));
     let mut story = Story::new(seed(), Honours::ALL);
     while story.round < rounds {
         for result in story.chapter() {

@@ -190,11 +190,9 @@ fn drop_unborn(files: &mut Files) -> Result<(), OpenError> {
     let previous = File::open(&path).map_err(io_at(&path))?;
     let newest_path = segment::file(&files.dir, newest.id);
     let file = File::open(&newest_path).map_err(io_at(&newest_path))?;
-    if walk(&file, newest.id, newest.bytes, |_| Ok(()))
-        .map_err(|error| walk_error(error, &newest_path))?
-        .end
-        > HEADER_BYTES
-    {
+    let walked = walk(&file, newest.id, newest.bytes, |_| Ok(()))
+        .map_err(|error| walk_error(error, &newest_path))?;
+    if walked.end > HEADER_BYTES {
         return Ok(());
     }
     let previous = walk(&previous, before.id, before.bytes, |_| Ok(()))
@@ -203,7 +201,7 @@ fn drop_unborn(files: &mut Files) -> Result<(), OpenError> {
         &file,
         &newest_path,
         &newest,
-        HEADER_BYTES,
+        &walked,
         Some(previous.commit + 1),
     )?;
     // Its number is used again; so nothing of it may stay.
@@ -236,7 +234,7 @@ pub(in crate::buffer) fn read_last(dir: &Path, header: SegmentHeader) -> Result<
     })
     .map_err(|error| walk_error(error, &path))?;
     let unfinished = (!walked.sealed).then_some(walked.commit + 1);
-    let torn = judge_tail(&file, &path, &header, walked.end, unfinished)?;
+    let torn = judge_tail(&file, &path, &header, &walked, unfinished)?;
     Ok(Last {
         header,
         walked,
@@ -245,14 +243,15 @@ pub(in crate::buffer) fn read_last(dir: &Path, header: SegmentHeader) -> Result<
     })
 }
 
-/// How many bytes from `end` on belong to the unfinished commit; refuses where any other commit was written there.
+/// How many bytes behind the last whole commit belong to the unfinished commit; refuses where any other commit was written there.
 fn judge_tail(
     file: &File,
     path: &Path,
     header: &SegmentHeader,
-    end: u64,
+    walked: &Walked,
     unfinished: Option<u64>,
 ) -> Result<u64, OpenError> {
+    let end = walked.end;
     let mut torn_to = end;
     let mut later = None;
     Scanner::new(file, header.id, end, header.bytes)
@@ -267,7 +266,7 @@ fn judge_tail(
         None => Ok(torn_to - end),
         Some((offset, commit)) => Err(OpenError::Corrupt {
             file: path.to_owned(),
-            offset: end,
+            offset: walked.valid_to,
             reason: format!(
                 "no valid record here, yet one of the later commit {commit} at byte {offset}"
             ),

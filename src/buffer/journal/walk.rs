@@ -15,7 +15,9 @@ pub(in crate::buffer) struct Walked {
     pub last_begin: u64,
     /// Behind the last whole commit.
     pub end: u64,
-    /// Number of that commit, and of the first one.
+    /// Behind the last valid frame, which may belong to a commit without its end.
+    pub valid_to: u64,
+    /// Number of the last whole commit, and of the first one.
     pub commit: u64,
     pub first_commit: u64,
     pub sealed: bool,
@@ -42,6 +44,7 @@ pub(in crate::buffer) fn walk(
     let mut walked = Walked {
         last_begin: HEADER_BYTES,
         end: HEADER_BYTES,
+        valid_to: HEADER_BYTES,
         ..Walked::default()
     };
     let mut previous: Option<(u64, bool)> = None;
@@ -66,6 +69,7 @@ pub(in crate::buffer) fn walk(
         };
         take(frame).map_err(|error| WalkError::Apply { offset, error })?;
         walked.records += 1;
+        walked.valid_to = end;
         if previous.is_none() {
             walked.first_commit = head.commit;
         }
