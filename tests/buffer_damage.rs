@@ -274,15 +274,15 @@ async fn segments_out_of_place_are_refused_or_ignored() {
 
     let length = fs::metadata(&files[1]).expect("is there").len();
     let bytes = fs::read(&files[1]).expect("reads");
-    OpenOptions::new()
-        .write(true)
-        .open(&files[1])
-        .and_then(|file| file.set_len(length / 2))
-        .expect("truncates");
-    assert_eq!(refusal(&options).await.0, files[1]);
-    fs::write(&files[1], &bytes).expect("writes");
-
-    for length in [0, 100, 4096, length - 1, length + 1, length + 4096] {
+    for length in [
+        0,
+        100,
+        4096,
+        length / 2,
+        length - 1,
+        length + 1,
+        length + 4096,
+    ] {
         OpenOptions::new()
             .write(true)
             .open(&files[1])
