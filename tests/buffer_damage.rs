@@ -1,111 +1,21 @@
-//! Damage is refused by name or repaired as documented, never silently wrong.
+//! Damage is refused by name or repaired as documented, never silently wrong. `SIDEKICK_DAMAGE_ROUNDS` makes it longer (default
+//! 24 of each kind), `SIDEKICK_DAMAGE_SEED` repeats a run.
 
 #[path = "support/buffers.rs"]
 mod buffers;
+#[path = "support/damage.rs"]
+mod damage;
 
 use buffers::*;
-use rand::{Rng, SeedableRng, rngs::StdRng};
-use sidekick::buffer::{Buffer, Change, OpenError, Options, inspect};
+use damage::*;
+use rand::Rng;
+use sidekick::buffer::{Change, Options, inspect};
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-
-/// A buffer with several segments, closed; and what it answered.
-async fn filled(dir: &Path) -> (Options, Vec<String>) {
-    let options = options(dir);
-    let buffer = open(&options).await;
-    for n in 0..200u64 {
-        buffer
-            .append(&stream("log"), vec![payload(&format!("{n:>1500}"))], None)
-            .await
-            .expect("appends");
-        buffer
-            .change(
-                &scope("lobby"),
-                vec![Change::Put(
-                    key(&format!("k{}", n % 40)),
-                    payload(&n.to_string()),
-                )],
-            )
-            .await
-            .expect("changes");
-    }
-    let answers = witnessed(&buffer).await;
-    buffer.close().await;
-    (options, answers)
-}
-
-fn segments(options: &Options) -> Vec<PathBuf> {
-    let entries = fs::read_dir(options.dir.join("journal")).expect("lists");
-    let mut files: Vec<_> = entries
-        .map(|entry| entry.expect("reads").path())
-        .filter(|path| path.extension().is_some())
-        .collect();
-    files.sort();
-    files
-}
-
-fn without_index(options: &Options) {
-    fs::remove_dir_all(options.dir.join("index")).expect("removes the index");
-}
-
-fn overwrite(file: &Path, offset: u64, bytes: &[u8]) {
-    OpenOptions::new()
-        .write(true)
-        .open(file)
-        .and_then(|file| file.write_all_at(bytes, offset))
-        .expect("writes");
-}
-
-fn flip(file: &Path, bit: u64) {
-    let mut byte = [0];
-    let open = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(file)
-        .expect("opens");
-    open.read_exact_at(&mut byte, bit / 8).expect("reads");
-    byte[0] ^= 1 << (bit % 8);
-    open.write_all_at(&byte, bit / 8).expect("writes");
-}
-
-fn used_bytes(options: &Options, file: &Path) -> u64 {
-    let report = inspect::verify(&options.dir).expect("reads");
-    report
-        .segments
-        .iter()
-        .find(|segment| segment.file == file)
-        .expect("listed")
-        .used_bytes
-}
-
-async fn refusal(options: &Options) -> (PathBuf, u64, String) {
-    let options = options.clone();
-    let opened = tokio::task::spawn_blocking(move || Buffer::open(options))
-        .await
-        .expect("no panic");
-    match opened.err() {
-        Some(OpenError::Corrupt {
-            file,
-            offset,
-            reason,
-        }) => (file, offset, reason),
-        other => panic!("should have been refused as damaged: {other:?}"),
-    }
-}
-
-async fn answers(options: &Options) -> Vec<String> {
-    let buffer = open(options).await;
-    let answers = witnessed(&buffer).await;
-    buffer.close().await;
-    answers
-}
+use std::path::Path;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_bit_is_refused_with_file_and_offset() {
-    let seed = rand::random();
-    println!("seed {seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let mut random = seeded();
     let dir = tempfile::tempdir().expect("temporary directory");
     let (options, expected) = filled(dir.path()).await;
     let files = segments(&options);
@@ -114,7 +24,7 @@ async fn a_flipped_bit_is_refused_with_file_and_offset() {
         .iter()
         .map(|file| used_bytes(&options, file))
         .collect();
-    for round in 0..24 {
+    for round in 0..rounds() {
         if round % 2 == 0 && options.dir.join("index").exists() {
             without_index(&options);
         }
@@ -149,6 +59,74 @@ async fn a_flipped_bit_is_refused_with_file_and_offset() {
         expected,
         "nothing was changed by refusing"
     );
+}
+
+/// What only the checksums can tell: a flipped bit under checksums made to fit is answered as if it had been written so.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_checksums_a_flipped_bit_would_be_believed() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let (options, expected) = filled(dir.path()).await;
+    let file = segments(&options).remove(1);
+    let mut bytes = fs::read(&file).expect("reads");
+    let blank = bytes.windows(100).position(|part| part == [b' '; 100]);
+    let blank = blank.expect("an event");
+    let word = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let (mut at, mut next) = (0, 4096);
+    while next <= blank {
+        at = next;
+        next += (word(&bytes, at + 4) as usize + 24).next_multiple_of(8);
+    }
+    bytes[blank + 50] ^= 1;
+    overwrite(&file, 0, &bytes);
+    assert_eq!(refusal(&options).await.1, at as u64);
+
+    let body = crc32c::crc32c(&bytes[at + 24..next]);
+    bytes[at + 20..at + 24].copy_from_slice(&body.to_le_bytes());
+    let salt = [&bytes[16..24], &(at as u64).to_le_bytes()].concat();
+    let header = crc32c::crc32c_append(crc32c::crc32c(&salt), &bytes[at + 4..at + 24]);
+    bytes[at..at + 4].copy_from_slice(&header.to_le_bytes());
+    overwrite(&file, 0, &bytes);
+    assert_ne!(answers(&options).await, expected);
+}
+
+/// A disk that loses, repeats or misplaces whole blocks.
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_out_of_place_are_refused() {
+    let mut random = seeded();
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let (options, expected) = filled(dir.path()).await;
+    let files = segments(&options);
+    let good: Vec<Vec<u8>> = files
+        .iter()
+        .map(|file| fs::read(file).expect("reads"))
+        .collect();
+    let mut damaged = 0;
+    for round in 0..rounds() {
+        if round % 2 == 0 && options.dir.join("index").exists() {
+            without_index(&options);
+        }
+        let n = random.random_range(0..files.len() - 1);
+        let block = [512, 4096][round % 2];
+        let blocks = used_bytes(&options, &files[n]) as usize / block;
+        let mut somewhere = || random.random_range(0..blocks) * block;
+        let (to, from) = (somewhere(), somewhere());
+        let other = &good[(n + 1) % (files.len() - 1)];
+        let bytes = match round % 3 {
+            0 => vec![0; block],
+            1 => good[n][from..from + block].to_vec(),
+            _ => other[to..to + block].to_vec(),
+        };
+        overwrite(&files[n], to as u64, &bytes);
+        if bytes != good[n][to..to + block] {
+            damaged += 1;
+            let (file, offset, reason) = refusal(&options).await;
+            assert_eq!(file, files[n], "block at {to}: {reason}");
+            assert!(offset < (to + block) as u64, "block at {to}: {reason}");
+        }
+        overwrite(&files[n], to as u64, &good[n][to..to + block]);
+    }
+    assert!(damaged > rounds() / 2);
+    assert_eq!(answers(&options).await, expected);
 }
 
 /// As if the write from a commit of several frames on had been torn: its beginning is lost, its rest reached the disk. All frames
@@ -296,13 +274,36 @@ async fn segments_out_of_place_are_refused_or_ignored() {
 
     let length = fs::metadata(&files[1]).expect("is there").len();
     let bytes = fs::read(&files[1]).expect("reads");
-    OpenOptions::new()
-        .write(true)
-        .open(&files[1])
-        .and_then(|file| file.set_len(length / 2))
-        .expect("truncates");
-    assert_eq!(refusal(&options).await.0, files[1]);
-    fs::write(&files[1], &bytes).expect("writes");
+    for length in [
+        0,
+        100,
+        4096,
+        length / 2,
+        length - 1,
+        length + 1,
+        length + 4096,
+    ] {
+        OpenOptions::new()
+            .write(true)
+            .open(&files[1])
+            .and_then(|file| file.set_len(length))
+            .expect("resizes");
+        assert_eq!(refusal(&options).await.0, files[1], "{length} bytes");
+        fs::write(&files[1], &bytes).expect("writes");
+    }
+
+    // As it was before its last records were written: put back by a backup, or by a disk that dropped writes it had confirmed.
+    for file in [&files[1], files.last().expect("some")] {
+        let now = fs::read(file).expect("reads");
+        let end = used_bytes(&options, file);
+        overwrite(
+            file,
+            end - 5000,
+            &vec![0; (now.len() as u64 - end + 5000) as usize],
+        );
+        assert_eq!(refusal(&options).await.0, *file, "an older state of it");
+        fs::write(file, &now).expect("writes");
+    }
 
     let elsewhere = tempfile::tempdir().expect("temporary directory");
     let (other, _) = filled(elsewhere.path()).await;
@@ -310,7 +311,14 @@ async fn segments_out_of_place_are_refused_or_ignored() {
     assert!(refusal(&options).await.2.contains("another buffer"));
     fs::write(&files[1], &bytes).expect("writes");
 
-    assert_eq!(answers(&options).await, expected);
+    fs::copy(&files[2], options.dir.join("journal/spare")).expect("copies");
+    assert_eq!(answers(&options).await, expected, "a spare means nothing");
+
+    let newest = segments(&options).pop().expect("some");
+    fs::rename(&newest, &aside).expect("renames");
+    let (_, _, reason) = refusal(&options).await;
+    assert!(reason.contains("acknowledged data is gone"), "{reason}");
+    fs::rename(&aside, &newest).expect("renames");
     for file in segments(&options) {
         fs::remove_file(file).expect("removes");
     }
@@ -360,9 +368,7 @@ async fn an_old_segment_put_back_is_ignored() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_doubtful_index_is_moved_aside_and_rebuilt() {
-    let seed = rand::random();
-    println!("seed {seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let mut random = seeded();
     let dir = tempfile::tempdir().expect("temporary directory");
     let (options, expected) = filled(dir.path()).await;
     let index = options.dir.join("index");
@@ -387,7 +393,7 @@ async fn a_doubtful_index_is_moved_aside_and_rebuilt() {
         options.dir.join("index.bad").exists(),
         "moved aside, not thrown away"
     );
-    for _ in 0..12 {
+    for _ in 0..rounds() / 2 {
         let length = fs::metadata(index.join("db")).expect("sled's file").len();
         let bit = random.random_range(0..length * 8);
         flip(&index.join("db"), bit);

@@ -1,11 +1,12 @@
-//! Whatever is done in whatever order, a buffer answers like a simple model in memory. A failure prints its input; make it a
-//! test of its own.
+//! Whatever is done in whatever order, a buffer answers like a simple model in memory. What failed is shrunk, printed, and noted in
+//! `proptest-regressions/buffer_model.txt`, which is tried first ever after: commit it.
 
 #[path = "support/buffers.rs"]
 mod buffers;
 
 use buffers::*;
 use proptest::prelude::*;
+use proptest::test_runner::{FailurePersistence, FileFailurePersistence};
 use sidekick::buffer::{AppendError, Buffer, Change, Options, Producer, Start};
 use sidekick::types::{Key, Payload, Scope, StreamName};
 use std::collections::BTreeMap;
@@ -378,8 +379,16 @@ fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").map_or(12, |cases| cases.parse().expect("a number"))
 }
 
+fn regressions() -> Box<dyn FailurePersistence> {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/proptest-regressions/buffer_model.txt"
+    );
+    Box::new(FileFailurePersistence::Direct(path))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 200, failure_persistence: Some(regressions()), ..ProptestConfig::default() })]
     #[test]
     fn it_answers_like_the_model(ops in prop::collection::vec(op(), 1..120)) {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");

@@ -123,7 +123,7 @@ pub fn verify(dir: &Path) -> io::Result<Report> {
                     let place = format!(
                         "{} has no valid record at byte {} and is not the last",
                         path.display(),
-                        walked.end
+                        walked.valid_to
                     );
                     report.problems.push(place);
                 }

@@ -1,11 +1,12 @@
 //! One owner per directory.
 
 use super::OpenError;
+use super::dirs::{make_private_dir, not_writable};
 use super::journal::segment::io_at;
 use rustix::fs::{FlockOperation, flock};
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Held for as long as the value lives; the kernel releases it when the process dies, however it dies.
@@ -48,25 +49,5 @@ impl DirLock {
         let pid = format!("{:<15}\n", std::process::id());
         let _ = file.write_all_at(pid.as_bytes(), 0);
         Ok(Self(file))
-    }
-}
-
-/// Makes a directory (and its parents) for this user alone, and checks that it can be used.
-pub(super) fn make_private_dir(dir: &Path) -> Result<(), OpenError> {
-    if !dir.is_dir() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(|source| not_writable(dir, source))?;
-        std::fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(io_at(dir))?;
-    }
-    Ok(())
-}
-
-fn not_writable(path: &Path, source: io::Error) -> OpenError {
-    OpenError::NotWritable {
-        path: path.to_owned(),
-        source,
     }
 }

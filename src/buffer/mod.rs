@@ -19,6 +19,7 @@
 //! written any more. Data streams are bounded by `max_bytes`, queues by permits, reads by the caller.
 
 mod committer;
+mod dirs;
 mod error;
 mod handle;
 mod index;

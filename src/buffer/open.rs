@@ -1,13 +1,14 @@
 //! Opening a buffer: from options to running threads.
 
 use super::committer::{Committer, Halt};
+use super::dirs::{make_private_dir, sync_names};
 use super::handle::Inner;
 use super::journal::facts::Fact;
 use super::journal::recovery::{Recovered, journal_dir, recover};
-use super::journal::segment::{io_at, sync_dir};
+use super::journal::segment::io_at;
 use super::journal::writer::Journal;
 use super::keeper::Keeper;
-use super::lock::{DirLock, make_private_dir};
+use super::lock::DirLock;
 use super::options::Start;
 use super::shared::Shared;
 use super::tables::Tables;
@@ -33,18 +34,7 @@ impl Buffer {
         let lock = DirLock::take(&options.dir)?;
         let journal_dir = journal_dir(&options.dir);
         make_private_dir(&journal_dir)?;
-        for dir in [
-            Some(&*options.dir),
-            options
-                .dir
-                .parent()
-                .filter(|parent| !parent.as_os_str().is_empty()),
-        ]
-        .into_iter()
-        .flatten()
-        {
-            sync_dir(dir).map_err(io_at(dir))?;
-        }
+        sync_names(&options.dir, &journal_dir)?;
         let recovered = recover(&options)?;
         let Recovered {
             tables,
@@ -71,14 +61,13 @@ impl Buffer {
         let mut committer = Committer::new(Arc::clone(&shared), journal);
         match committer.start(&facts, sealed) {
             Ok(true) => {}
-            Ok(false) => {
+            Ok(false) | Err(Halt::Closed) => {
                 let options = &shared.options;
                 return Err(OpenError::Full {
                     dir: options.dir.clone(),
                     needed_bytes: options.segment_bytes,
                 });
             }
-            Err(Halt::Closed) => unreachable!("nobody has asked to close"),
             Err(Halt::Failed(reason)) => {
                 return Err(OpenError::Io {
                     path: journal_dir,

@@ -1,7 +1,7 @@
 //! Small things that the buffer's tests share.
 #![allow(dead_code, reason = "each test file uses some")]
 
-use sidekick::buffer::{Buffer, Options, SessionBatch, SinkRule, Start};
+use sidekick::buffer::{Buffer, Options, Record, SessionBatch, SinkRule, Start};
 use sidekick::types::{Epoch, Key, Payload, Scope, SinkName, StreamName, Token};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -85,6 +85,19 @@ pub async fn until(buffer: &Buffer, what: &str, mut holds: impl FnMut(&Buffer) -
     }
 }
 
+/// All events of a stream up to `last`. A read ends early where trimming overtakes it; then it is begun anew.
+pub async fn everything(buffer: &Buffer, name: &StreamName, last: u64) -> Vec<Record> {
+    loop {
+        let records = buffer
+            .read(name, 1, usize::MAX, usize::MAX)
+            .await
+            .expect("reads");
+        if records.last().is_none_or(|record| record.seq >= last) {
+            return records;
+        }
+    }
+}
+
 /// Everything a buffer answers, in the form of `journal_reader.exs`.
 pub async fn witnessed(buffer: &Buffer) -> Vec<String> {
     let mut lines = Vec::new();
@@ -96,10 +109,7 @@ pub async fn witnessed(buffer: &Buffer) -> Vec<String> {
                 .iter()
                 .map(|(sink, seq)| format!("cursor {} {name} {seq}", hex(sink.as_bytes()))),
         );
-        let records = buffer
-            .read(&info.name, 1, usize::MAX, usize::MAX)
-            .await
-            .expect("reads");
+        let records = everything(buffer, &info.name, info.last).await;
         lines.extend(
             records
                 .iter()

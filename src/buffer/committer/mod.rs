@@ -3,6 +3,7 @@
 //! It takes everything that waits, so that all producers share one `fdatasync`; when nothing waits a lone request is
 //! written at once. Requests for which there is no room wait here, in order, without holding up the others.
 
+mod durable;
 mod plan;
 pub(in crate::buffer) mod queue;
 mod room;
@@ -13,7 +14,7 @@ use self::queue::{Command, Reply, Request};
 use self::room::Class;
 use crate::buffer::AppendError;
 use crate::buffer::journal::facts::Fact;
-use crate::buffer::journal::segment::{HEADER_BYTES, is_full};
+use crate::buffer::journal::segment::HEADER_BYTES;
 use crate::buffer::journal::writer::{Group, Journal};
 use crate::buffer::model::{Appended, Committed};
 use crate::buffer::options::WhenFull;
@@ -37,7 +38,7 @@ const SPARE_AT: u64 = 2;
 
 /// The committer ends.
 pub(in crate::buffer) enum Halt {
-    /// It was asked to.
+    /// It was asked to, or could not begin for want of space.
     Closed,
     /// It must not go on.
     Failed(String),
@@ -85,6 +86,10 @@ pub(in crate::buffer) struct Committer {
     /// In order: requests without room, and what must not overtake them.
     waiting: VecDeque<Command>,
     cursors_due: Option<Instant>,
+    /// When it was last tried whether there is space again.
+    retried: Instant,
+    /// Nobody can ask for anything yet.
+    opening: bool,
     /// The first record of the group is a checkpoint, which states what the tables hold anyway.
     pub(in crate::buffer) checkpointed: bool,
 }
@@ -108,6 +113,8 @@ impl Committer {
             answers: Vec::new(),
             waiting: VecDeque::new(),
             cursors_due: None,
+            retried: Instant::now(),
+            opening: true,
             checkpointed: false,
         }
     }
@@ -120,10 +127,12 @@ impl Committer {
         if self.journal.at.offset == HEADER_BYTES {
             self.checkpoint();
         }
-        Ok(self.upkeep(facts)? && {
-            self.flush()?;
-            true
-        })
+        if !self.upkeep(facts)? {
+            return Ok(false);
+        }
+        self.flush()?;
+        self.opening = false;
+        Ok(true)
     }
 
     /// Works until the buffer is closed or has to stop.
@@ -159,12 +168,14 @@ impl Committer {
         let due = self
             .cursors_due
             .map(|due| due.saturating_duration_since(Instant::now()));
-        let retry = (!self.waiting.is_empty()).then_some(RETRY);
+        let full = !self.waiting.is_empty() || self.shared.full.load(Ordering::Relaxed);
+        let retry = full.then_some(RETRY);
         let timeout = [due, retry].into_iter().flatten().min();
         if self.shared.queue.take(&mut inbox, timeout) && self.cursors_due.is_none() {
             self.cursors_due = Some(Instant::now() + CURSOR_WAIT);
         }
         if inbox.is_empty()
+            || (full && self.retried.elapsed() >= RETRY)
             || inbox
                 .iter()
                 .any(|command| matches!(command.request, Request::Retry))
@@ -211,6 +222,7 @@ impl Committer {
     }
 
     fn retry_waiting(&mut self) -> Result<(), Halt> {
+        self.retried = Instant::now();
         while let Some(command) = self.waiting.pop_front() {
             if let Admitted::NoRoom(command) = self.admit(command)? {
                 self.pressure(&command);
@@ -457,27 +469,6 @@ impl Committer {
         self.answers
             .drain(..)
             .for_each(|(answer, _permits)| answer.send(outcome));
-    }
-
-    fn write(&mut self) -> Result<(), Halt> {
-        loop {
-            match self.journal.write(&mut self.group) {
-                Ok(()) => break,
-                // Only file systems that do not honour preallocation end here. Nothing of the group was acknowledged, and
-                // the next attempt overwrites this one.
-                Err(error) if is_full(&error) => {
-                    self.shared.set_full(true, "the device is full");
-                    std::thread::sleep(RETRY);
-                }
-                Err(error) => {
-                    return Err(Halt::Failed(format!("writing the journal failed: {error}")));
-                }
-            }
-        }
-        // A failed sync may have dropped the pages it could not write; trying again would lie.
-        self.journal
-            .sync(&self.group)
-            .map_err(|error| Halt::Failed(format!("syncing the journal failed: {error}")))
     }
 
     /// Answers a request that has no plan, once it is durable.

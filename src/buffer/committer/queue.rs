@@ -133,6 +133,20 @@ impl Queue {
         std::mem::take(&mut inner.nudged)
     }
 
+    /// Waits for a request to close, at most for `timeout`. True where there is one.
+    pub fn closing(&self, timeout: Duration) -> bool {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let closing = |inner: &Inner| {
+            let mut commands = inner.commands.iter();
+            commands.any(|command| matches!(command.request, Request::Close { .. }))
+        };
+        let (inner, _) = self
+            .changed
+            .wait_timeout_while(inner, timeout, |inner| !closing(inner))
+            .unwrap_or_else(PoisonError::into_inner);
+        closing(&inner)
+    }
+
     /// Takes no more; gives what was left.
     pub fn close(&self) -> VecDeque<Command> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);

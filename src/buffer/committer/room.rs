@@ -5,6 +5,7 @@ use super::{Committer, Halt};
 use crate::buffer::journal::facts::Fact;
 use crate::buffer::journal::frame::Kind;
 use crate::buffer::journal::segment::{HEADER_BYTES, is_full};
+use crate::buffer::journal::writer::Group;
 
 /// Who may take how much of the last space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,9 +86,9 @@ impl Committer {
 
     pub(in crate::buffer) fn journal_seal(&mut self) -> Result<(), Halt> {
         let at = self.journal.at;
-        self.journal
-            .seal()
-            .map_err(|error| Halt::Failed(format!("sealing a segment failed: {error}")))?;
+        let mut seal = Group::default();
+        seal.push(Kind::Seal, |_| ());
+        self.write_group(&mut seal)?;
         let mut tables = self.shared.tables();
         tables.apply(Kind::Seal, &[], at, self.journal.at.offset)?;
         tables.commit = self.journal.commit;
@@ -99,9 +100,12 @@ impl Committer {
         if !self.prepare()? {
             return Ok(false);
         }
-        self.journal
-            .begin(&self.shared.spare)
-            .map_err(|error| Halt::Failed(format!("beginning a segment failed: {error}")))?;
+        while let Err(error) = self.journal.begin(&self.shared.spare) {
+            if !is_full(&error) {
+                return Err(Halt::Failed(format!("beginning a segment failed: {error}")));
+            }
+            self.wait_for_space()?;
+        }
         self.shared
             .tables()
             .begin_segment(self.journal.at.segment, HEADER_BYTES);

@@ -1,11 +1,13 @@
 //! Opening: every checksum of the journal is checked, every record replayed.
 //!
-//! The last segment alone may end in an unfinished commit, which was never acknowledged and is cut. A valid frame of a
-//! *later* commit behind a bad place proves that the bad place had been acknowledged: then nothing is cut and the
-//! buffer does not open. All other segments must be whole, sealed, and there.
+//! The last segment alone may end in an unfinished commit, which was never acknowledged and is cut; a last commit
+//! that is whole is made durable before anything is built on it. A valid frame of a *later* commit behind a bad place
+//! proves that the bad place had been acknowledged: then nothing is cut and the buffer does not open. All other segments
+//! must be whole, sealed, and there.
 
 use super::facts::{self, Fact};
 use super::frame::Kind;
+use super::mend::mend;
 use super::replay::{Replay, Replayed};
 use super::scan::Scanner;
 use super::segment::{self, BadHeader, HEADER_BYTES, SegmentDir, SegmentHeader, VERSION, io_at};
@@ -17,7 +19,6 @@ use crate::buffer::tables::Tables;
 use crate::types::Origin;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// The journal's part of a buffer directory.
@@ -123,9 +124,7 @@ pub(in crate::buffer) fn recover(options: &Options) -> Result<Recovered, OpenErr
         ));
     };
     let active = dir.open_writable(newest.id).map_err(io_at(&dir.path))?;
-    if last.torn > 0 {
-        erase(&active, last.walked.end, last.header.bytes).map_err(io_at(&dir.path))?;
-    }
+    mend(&active, &last).map_err(io_at(&dir.path))?;
     Ok(Recovered {
         tables: *tables,
         dir,
@@ -191,11 +190,9 @@ fn drop_unborn(files: &mut Files) -> Result<(), OpenError> {
     let previous = File::open(&path).map_err(io_at(&path))?;
     let newest_path = segment::file(&files.dir, newest.id);
     let file = File::open(&newest_path).map_err(io_at(&newest_path))?;
-    if walk(&file, newest.id, newest.bytes, |_| Ok(()))
-        .map_err(|error| walk_error(error, &newest_path))?
-        .end
-        > HEADER_BYTES
-    {
+    let walked = walk(&file, newest.id, newest.bytes, |_| Ok(()))
+        .map_err(|error| walk_error(error, &newest_path))?;
+    if walked.end > HEADER_BYTES {
         return Ok(());
     }
     let previous = walk(&previous, before.id, before.bytes, |_| Ok(()))
@@ -204,7 +201,7 @@ fn drop_unborn(files: &mut Files) -> Result<(), OpenError> {
         &file,
         &newest_path,
         &newest,
-        HEADER_BYTES,
+        &walked,
         Some(previous.commit + 1),
     )?;
     // Its number is used again; so nothing of it may stay.
@@ -237,7 +234,7 @@ pub(in crate::buffer) fn read_last(dir: &Path, header: SegmentHeader) -> Result<
     })
     .map_err(|error| walk_error(error, &path))?;
     let unfinished = (!walked.sealed).then_some(walked.commit + 1);
-    let torn = judge_tail(&file, &path, &header, walked.end, unfinished)?;
+    let torn = judge_tail(&file, &path, &header, &walked, unfinished)?;
     Ok(Last {
         header,
         walked,
@@ -246,14 +243,15 @@ pub(in crate::buffer) fn read_last(dir: &Path, header: SegmentHeader) -> Result<
     })
 }
 
-/// How many bytes from `end` on belong to the unfinished commit; refuses where any other commit was written there.
+/// How many bytes behind the last whole commit belong to the unfinished commit; refuses where any other commit was written there.
 fn judge_tail(
     file: &File,
     path: &Path,
     header: &SegmentHeader,
-    end: u64,
+    walked: &Walked,
     unfinished: Option<u64>,
 ) -> Result<u64, OpenError> {
+    let end = walked.end;
     let mut torn_to = end;
     let mut later = None;
     Scanner::new(file, header.id, end, header.bytes)
@@ -268,7 +266,7 @@ fn judge_tail(
         None => Ok(torn_to - end),
         Some((offset, commit)) => Err(OpenError::Corrupt {
             file: path.to_owned(),
-            offset: end,
+            offset: walked.valid_to,
             reason: format!(
                 "no valid record here, yet one of the later commit {commit} at byte {offset}"
             ),
@@ -379,16 +377,4 @@ fn fresh_index(options: &Options) -> Store {
             Store::Memory(std::collections::BTreeMap::new())
         }
     }
-}
-
-/// Overwrites with zeros.
-fn erase(file: &File, from: u64, to: u64) -> std::io::Result<()> {
-    let zeros = vec![0; 1 << 18];
-    let mut at = from;
-    while at < to {
-        let n = (to - at).min(zeros.len() as u64);
-        file.write_all_at(&zeros[..n as usize], at)?;
-        at += n;
-    }
-    file.sync_data()
 }

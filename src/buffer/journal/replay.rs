@@ -77,7 +77,7 @@ impl<'a> Replay<'a> {
             };
             if !newest && !walked.sealed {
                 return Err(corrupt(
-                    walked.end,
+                    walked.valid_to,
                     "no valid record here, and the segment is not the last",
                 ));
             }

@@ -11,9 +11,13 @@ use std::path::Path;
 /// A segment whose frames were walked through.
 #[derive(Debug, Clone, Default)]
 pub(in crate::buffer) struct Walked {
+    /// Where the last whole commit begins.
+    pub last_begin: u64,
     /// Behind the last whole commit.
     pub end: u64,
-    /// Number of that commit, and of the first one.
+    /// Behind the last valid frame, which may belong to a commit without its end.
+    pub valid_to: u64,
+    /// Number of the last whole commit, and of the first one.
     pub commit: u64,
     pub first_commit: u64,
     pub sealed: bool,
@@ -36,8 +40,11 @@ pub(in crate::buffer) fn walk(
     mut take: impl FnMut(Frame<'_>) -> Result<(), ApplyError>,
 ) -> Result<Walked, WalkError> {
     let mut scanner = Scanner::new(file, id, HEADER_BYTES, limit);
+    let mut begin = HEADER_BYTES;
     let mut walked = Walked {
+        last_begin: HEADER_BYTES,
         end: HEADER_BYTES,
+        valid_to: HEADER_BYTES,
         ..Walked::default()
     };
     let mut previous: Option<(u64, bool)> = None;
@@ -62,11 +69,13 @@ pub(in crate::buffer) fn walk(
         };
         take(frame).map_err(|error| WalkError::Apply { offset, error })?;
         walked.records += 1;
+        walked.valid_to = end;
         if previous.is_none() {
             walked.first_commit = head.commit;
         }
         if head.last {
             (walked.end, walked.commit) = (end, head.commit);
+            (walked.last_begin, begin) = (begin, end);
             walked.sealed = head.kind == Kind::Seal;
         }
         previous = Some((head.commit, head.last));

@@ -170,14 +170,6 @@ impl Journal {
         }
     }
 
-    /// Seals the active segment.
-    pub fn seal(&mut self) -> io::Result<()> {
-        let mut seal = Group::default();
-        seal.push(Kind::Seal, |_| ());
-        self.write(&mut seal)?;
-        self.sync(&seal)
-    }
-
     /// Begins the next segment. Its first group must be a checkpoint.
     pub fn begin(&mut self, spare: &Mutex<()>) -> io::Result<()> {
         let id = self.at.segment + 1;
