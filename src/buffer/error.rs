@@ -24,7 +24,7 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// Acknowledged data is damaged; nothing was changed.
-    #[error("journal {} is damaged at byte {offset}: {reason}; `sidekick inspect` shows what is readable; restore the file from a copy, or move the buffer directory away to start anew", file.display())]
+    #[error("journal {} is damaged at byte {offset}: {reason}; restore the file from a copy, or copy all that is readable into a new directory with `sidekick inspect DIR --salvage OUT` and name that in [buffer] dir", file.display())]
     Corrupt {
         /// The segment file (or the directory where a whole segment is missing).
         file: PathBuf,

@@ -24,6 +24,8 @@ use std::path::{Path, PathBuf};
 pub struct Report {
     /// The directory's origin.
     pub origin: String,
+    /// The origin it was salvaged from.
+    pub parent: Option<String>,
     /// A running sidekick owns the directory.
     pub in_use: bool,
     /// How often it was opened.
@@ -66,6 +68,8 @@ pub struct StreamReport {
     pub cursors: BTreeMap<String, u64>,
     /// Events dropped.
     pub dropped: u64,
+    /// Ranges that were dropped (or lost, see `--salvage`) before every sink had them.
+    pub dropped_ranges: Vec<(u64, u64)>,
 }
 
 /// One scope.
@@ -145,6 +149,7 @@ pub fn verify(dir: &Path) -> io::Result<Report> {
 
 fn fill(report: &mut Report, tables: &Tables) {
     report.incarnation = tables.incarnation;
+    report.parent = tables.parent.map(|parent| parent.to_string());
     report.streams = tables
         .streams
         .iter()
@@ -158,6 +163,7 @@ fn fill(report: &mut Report, tables: &Tables) {
                 .map(|(sink, cursor)| (sink.to_string(), cursor.durable))
                 .collect(),
             dropped: stream.dropped,
+            dropped_ranges: stream.ranges.clone(),
         })
         .collect();
     report.scopes = tables
@@ -252,10 +258,19 @@ fn open_segment(path: &Path, in_use: bool) -> io::Result<Option<File>> {
 
 /// Whether a running process holds the directory's lock.
 fn in_use(dir: &Path) -> bool {
+    owner_lock(dir).is_err()
+}
+
+/// Keeps others from opening the directory for as long as the file lives (`None`: it has no lock). An error where one has it open.
+pub(super) fn owner_lock(dir: &Path) -> Result<Option<File>, ()> {
     let Ok(file) = File::open(dir.join("lock")) else {
-        return false;
+        return Ok(None);
     };
-    flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
+    let taken = flock(&file, FlockOperation::NonBlockingLockShared);
+    if taken == Err(rustix::io::Errno::WOULDBLOCK) {
+        return Err(());
+    }
+    Ok(Some(file))
 }
 
 fn line(segment: u64, frame: &Frame<'_>) -> io::Result<Value> {

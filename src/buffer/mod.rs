@@ -31,6 +31,7 @@ mod model;
 mod open;
 mod options;
 mod read;
+pub mod salvage;
 mod shared;
 mod tables;
 

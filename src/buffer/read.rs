@@ -93,6 +93,12 @@ impl Shared {
                 return Ok(false);
             }
             reading.next = reading.next.max(stream.first);
+            if let Some(behind) = stream.behind_gap(reading.next) {
+                if !reading.records.is_empty() {
+                    return Ok(false);
+                }
+                reading.next = behind;
+            }
             if reading.next >= stream.next {
                 return Ok(false);
             }

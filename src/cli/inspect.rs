@@ -45,9 +45,51 @@ pub(super) fn run(dir: &Path, json: bool, dump: bool) -> Result<(), Failure> {
     }
 }
 
+/// Copies what is readable.
+pub(super) fn salvage(dir: &Path, out: &Path, json: bool) -> Result<(), Failure> {
+    let done = buffer::salvage::salvage(dir, out).map_err(|error| Failure::new(FAILED, error))?;
+    if json {
+        let text =
+            serde_json::to_string_pretty(&done).map_err(|error| Failure::new(FAILED, error))?;
+        return print(format!("{text}\n").as_bytes());
+    }
+    let mut lines = vec![format!(
+        "copied {} events and {} values of state into {}\norigin {}, parent {}",
+        done.events,
+        done.values,
+        out.display(),
+        done.origin,
+        done.parent
+    )];
+    let ranges = |ranges: &[(u64, u64)]| {
+        let each: Vec<String> = ranges.iter().map(|(a, b)| format!("{a}..{b}")).collect();
+        each.join(", ")
+    };
+    lines.extend(done.damage.iter().map(|place| format!("DAMAGE {place}")));
+    lines.extend(done.left_out.iter().map(|what| format!("left out: {what}")));
+    for (stream, missing) in &done.missing_events {
+        lines.push(format!("MISSING stream {stream}: {}", ranges(missing)));
+    }
+    for (scope, missing) in &done.missing_revisions {
+        lines.push(format!(
+            "MISSING state {scope}: revisions {}; what they changed has an older value or none",
+            ranges(missing)
+        ));
+    }
+    lines.push(if done.is_complete() {
+        "nothing is missing".to_owned()
+    } else {
+        "cursors, epochs, values and the newest events may have been lost with what is damaged"
+            .to_owned()
+    });
+    print((lines.join("\n") + "\n").as_bytes())
+}
+
 /// The report for people.
 fn tell(report: &buffer::inspect::Report) -> String {
-    let mut lines = vec![format!("origin {}", report.origin)];
+    let parent = report.parent.as_ref();
+    let parent = parent.map_or(String::new(), |parent| format!(", salvaged from {parent}"));
+    let mut lines = vec![format!("origin {}{parent}", report.origin)];
     lines.extend(report.segments.iter().map(|segment| {
         format!(
             "segment {}  {} records  {} bytes  {}  {}",

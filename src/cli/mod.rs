@@ -45,6 +45,9 @@ enum Command {
         /// Print every record as one line of JSON instead of the report
         #[arg(long, conflicts_with = "json")]
         dump: bool,
+        /// Copy every good record into this empty or new directory, which gets an origin of its own, and say what is missing
+        #[arg(long, value_name = "OUT", conflicts_with = "dump")]
+        salvage: Option<PathBuf>,
     },
     /// The parent of one server process (started by `run`)
     #[command(hide = true, disable_help_flag = true)]
@@ -154,7 +157,15 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run(args),
         Command::Check(args) => check(args),
         Command::Ctl(args) => return control(args),
-        Command::Inspect { dir, json, dump } => inspect::run(&dir, json, dump),
+        Command::Inspect {
+            dir,
+            json,
+            salvage: Some(out),
+            ..
+        } => inspect::salvage(&dir, &out, json),
+        Command::Inspect {
+            dir, json, dump, ..
+        } => inspect::run(&dir, json, dump),
         Command::Guard { args } => return guard::main(args),
     };
     match result {

@@ -5,7 +5,10 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
-#[allow(clippy::duplicate_mod, reason = "each part of the support stands alone")]
+#[allow(
+    clippy::duplicate_mod,
+    reason = "each part of the support stands alone"
+)]
 #[path = "ports.rs"]
 mod ports;
 

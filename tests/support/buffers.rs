@@ -163,7 +163,7 @@ pub fn independent(dir: &Path) -> Result<Vec<String>, String> {
     Ok(lines)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
         .flat_map(|byte| [byte >> 4, byte & 15])

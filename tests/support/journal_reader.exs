@@ -208,6 +208,8 @@ defmodule Journal do
   defp fact(<<10, rest::binary>>), do: tag(:state_cursor, fields(rest, [&name/1, &name/1, &u64/1]))
   defp fact(<<11, rest::binary>>), do: tag(:forget, name(rest))
 
+  defp fact(<<13, parent::binary-16, rest::binary>>), do: {{:parent, parent}, rest}
+
   defp fact(<<12, rest::binary>>) do
     landed = fn rest -> list(rest, &fields(&1, [fn r -> u64(r) end, fn r -> u64(r) end, fn r -> u64(r) end])) end
     tag(:producer, fields(rest, [&name/1, &name/1, &u64/1, landed]))

@@ -5,7 +5,8 @@
 
 use super::codec::{Malformed, Put, Take};
 use crate::types::{
-    BatchNumber, Epoch, Key, Revision, Scope, Sequence, SinkName, StreamName, Token, UnixMillis,
+    BatchNumber, Epoch, Key, Origin, Revision, Scope, Sequence, SinkName, StreamName, Token,
+    UnixMillis,
 };
 use bytes::Bytes;
 
@@ -75,6 +76,8 @@ pub(in crate::buffer) enum Fact {
         used_ms: UnixMillis,
         landed: Vec<Landed>,
     },
+    /// The buffer that this one was salvaged from.
+    Parent(Origin),
 }
 
 impl Fact {
@@ -129,6 +132,7 @@ impl Fact {
                     out.u64(*last);
                 }
             }
+            Self::Parent(origin) => tagged(out, 13).extend_from_slice(origin.as_bytes()),
         }
     }
 
@@ -173,6 +177,10 @@ impl Fact {
                     used_ms,
                     landed,
                 }
+            }
+            13 => {
+                let bytes = take.bytes(16)?.try_into().expect("took 16 bytes");
+                Self::Parent(Origin::from_bytes(bytes))
             }
             _ => return Err(Malformed("an unknown fact")),
         })
@@ -361,6 +369,7 @@ mod tests {
                 used_ms: 5,
                 landed: vec![(1, 2, 3)],
             },
+            Fact::Parent(Origin::from_bytes([7; 16])),
         ];
         let mut out = Vec::new();
         encode(&facts, &mut out);

@@ -5,7 +5,7 @@ use crate::buffer::index::{Entry, Extent, IndexError, Location, Pair, TailRun, k
 use crate::buffer::journal::facts::{self, Fact, ScopeFact, StreamFact};
 use crate::buffer::journal::frame::Kind;
 use crate::buffer::journal::record::{Changes, Commit, Moved, MovedEntry, MovedRun, Run, Session};
-use crate::types::{Revision, Scope, Sequence, StreamName, UnixMillis};
+use crate::types::{Revision, Scope, StreamName, UnixMillis};
 use bytes::Bytes;
 
 /// What a state entry takes besides key and value.
@@ -249,9 +249,11 @@ impl Tables {
         self.note_run(id, run, at);
         let stream = &mut self.streams[id as usize];
         let grows = grows(&mut stream.moved, run, at);
-        let next = stream.next;
+        // Behind a gap (see `salvage`) there is nothing to find in the old place.
+        let behind = run.last() + 1;
+        let follows = behind < stream.next && stream.behind_gap(behind).is_none();
         if self.indexing {
-            self.redirect(moved, at, grows, next)?;
+            self.redirect(moved, at, grows, follows)?;
         }
         let Some(tag) = &moved.tail else {
             return Ok(());
@@ -269,11 +271,11 @@ impl Tables {
         moved: &MovedRun<'_>,
         at: Location,
         grows: bool,
-        next: Sequence,
+        follows: bool,
     ) -> Result<(), IndexError> {
         let run = &moved.run;
         let behind = keys::extent(run.stream, run.last() + 1);
-        if run.last() + 1 < next && self.index.get(&behind)?.is_none() {
+        if follows && self.index.get(&behind)?.is_none() {
             let cover = self.index.floor(&keys::extents(run.stream), &behind)?;
             if let Some((_, value)) = cover {
                 self.index.put(behind.clone(), value.into_vec());
@@ -349,6 +351,7 @@ impl Tables {
                 self.dirty_state.retain(|(name, _)| *name != sink);
                 self.trimmable.extend(0..self.streams.len() as StreamId);
             }
+            Fact::Parent(origin) => self.parent = Some(origin),
             Fact::Producer {
                 stream,
                 name,

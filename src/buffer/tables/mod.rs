@@ -5,7 +5,7 @@
 
 mod apply;
 mod live;
-mod retain;
+pub(super) mod retain;
 
 use super::index::{Index, IndexError, Location};
 use super::journal::codec::Malformed;
@@ -73,6 +73,7 @@ pub(super) struct Stream {
     pub last_ms: UnixMillis,
     pub cursors: BTreeMap<SinkName, Cursor>,
     pub dropped: u64,
+    /// Ranges of what was dropped before every sink had it, ascending. Only a salvaged stream has some above `first`.
     pub ranges: Vec<(Sequence, Sequence)>,
     live: Option<Open>,
     moved: Option<Open>,
@@ -98,6 +99,15 @@ impl Stream {
     /// The newest sequence (0: none).
     pub fn last(&self) -> Sequence {
         self.next - 1
+    }
+
+    /// Where a sequence was lost (see `salvage`): the next one that may be there.
+    pub fn behind_gap(&self, seq: Sequence) -> Option<Sequence> {
+        let holding = self
+            .ranges
+            .iter()
+            .find(|(from, to)| (*from..=*to).contains(&seq));
+        holding.map(|(_, to)| to + 1)
     }
 
     /// Cost of what is kept.
@@ -204,6 +214,8 @@ impl Producing {
 /// See the module.
 pub(super) struct Tables {
     pub origin: Origin,
+    /// The buffer that this one was salvaged from.
+    pub parent: Option<Origin>,
     pub incarnation: u64,
     /// The time of the last commit; no later one is earlier.
     pub clock: UnixMillis,
@@ -235,6 +247,7 @@ impl Tables {
     pub fn new(origin: Origin, index: Index, indexing: bool) -> Self {
         Self {
             origin,
+            parent: None,
             incarnation: 0,
             clock: 0,
             commit: 0,
@@ -318,6 +331,7 @@ impl Tables {
             Fact::Clock(self.clock),
             Fact::Segments(ids),
         ];
+        facts.extend(self.parent.map(Fact::Parent));
         for stream in &self.streams {
             facts.push(stream.fact());
             facts.extend(stream.cursors.iter().map(|(sink, cursor)| Fact::Cursor {

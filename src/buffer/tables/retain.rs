@@ -107,7 +107,7 @@ impl Tables {
             .map(|cursor| cursor.durable)
             .min()
             .unwrap_or(u64::MAX);
-        stream.ranges.retain(|(_, to)| *to > oldest);
+        stream.ranges.retain(|(_, to)| *to > oldest || *to >= first);
         if self.indexing {
             self.forget_extents(id)
         } else {
@@ -198,15 +198,46 @@ fn dropped_to(stream: &Stream, newest: Sequence) -> Fact {
         .unwrap_or(0);
     let lost_from = fact.first.max(acknowledged + 1);
     if lost_from <= newest {
-        fact.dropped += newest + 1 - lost_from;
-        match fact.ranges.last_mut() {
-            Some((_, to)) if *to + 1 >= lost_from => *to = newest,
-            _ => fact.ranges.push((lost_from, newest)),
-        }
+        fact.dropped += add_range(&mut fact.ranges, lost_from, newest);
         if fact.ranges.len() > RANGES {
             fact.ranges.remove(0);
         }
     }
     fact.first = newest + 1;
     Fact::Stream(fact)
+}
+
+/// Adds a range to ascending, disjoint ones and joins what meets; gives how many sequences are new.
+pub(in crate::buffer) fn add_range(
+    ranges: &mut Vec<(Sequence, Sequence)>,
+    from: Sequence,
+    to: Sequence,
+) -> u64 {
+    let start = ranges.partition_point(|(_, end)| *end + 1 < from);
+    let end = ranges.partition_point(|(begin, _)| *begin <= to.saturating_add(1));
+    let joined = ranges[start..end].iter().fold((from, to), |joined, old| {
+        (joined.0.min(old.0), joined.1.max(old.1))
+    });
+    let held: u64 = ranges[start..end].iter().map(|(a, b)| b + 1 - a).sum();
+    ranges.splice(start..end, [joined]);
+    joined.1 + 1 - joined.0 - held
+}
+
+#[cfg(test)]
+mod tests {
+    use super::add_range;
+
+    #[test]
+    fn ranges_join_where_they_meet() {
+        let mut ranges = vec![(5, 9), (20, 29)];
+        assert_eq!(add_range(&mut ranges, 1, 3), 3);
+        assert_eq!(ranges, [(1, 3), (5, 9), (20, 29)]);
+        assert_eq!(add_range(&mut ranges, 4, 4), 1);
+        assert_eq!(ranges, [(1, 9), (20, 29)]);
+        assert_eq!(add_range(&mut ranges, 6, 8), 0);
+        assert_eq!(add_range(&mut ranges, 8, 40), 21);
+        assert_eq!(ranges, [(1, 40)]);
+        assert_eq!(add_range(&mut ranges, 42, 43), 2);
+        assert_eq!(ranges, [(1, 40), (42, 43)]);
+    }
 }
