@@ -292,6 +292,31 @@ async fn segments_out_of_place_are_refused_or_ignored() {
         fs::write(&files[1], &bytes).expect("writes");
     }
 
+    let elsewhere = tempfile::tempdir().expect("temporary directory");
+    let (other, _) = filled(elsewhere.path()).await;
+    fs::copy(&segments(&other)[1], &files[1]).expect("copies");
+    assert!(refusal(&options).await.2.contains("another buffer"));
+    fs::write(&files[1], &bytes).expect("writes");
+
+    fs::copy(&files[2], options.dir.join("journal/spare")).expect("copies");
+    assert_eq!(answers(&options).await, expected, "a spare means nothing");
+
+    for file in segments(&options) {
+        fs::remove_file(file).expect("removes");
+    }
+    assert!(
+        refusal(&options)
+            .await
+            .2
+            .contains("all segments are missing")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_state_of_the_journal_is_refused() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let (options, expected) = filled(dir.path()).await;
+    let files = segments(&options);
     // As it was before its last records were written: put back by a backup, or by a disk that dropped writes it had confirmed.
     for file in [&files[1], files.last().expect("some")] {
         let now = fs::read(file).expect("reads");
@@ -305,29 +330,13 @@ async fn segments_out_of_place_are_refused_or_ignored() {
         fs::write(file, &now).expect("writes");
     }
 
-    let elsewhere = tempfile::tempdir().expect("temporary directory");
-    let (other, _) = filled(elsewhere.path()).await;
-    fs::copy(&segments(&other)[1], &files[1]).expect("copies");
-    assert!(refusal(&options).await.2.contains("another buffer"));
-    fs::write(&files[1], &bytes).expect("writes");
-
-    fs::copy(&files[2], options.dir.join("journal/spare")).expect("copies");
-    assert_eq!(answers(&options).await, expected, "a spare means nothing");
-
+    let aside = dir.path().join("aside");
     let newest = segments(&options).pop().expect("some");
     fs::rename(&newest, &aside).expect("renames");
     let (_, _, reason) = refusal(&options).await;
     assert!(reason.contains("acknowledged data is gone"), "{reason}");
     fs::rename(&aside, &newest).expect("renames");
-    for file in segments(&options) {
-        fs::remove_file(file).expect("removes");
-    }
-    assert!(
-        refusal(&options)
-            .await
-            .2
-            .contains("all segments are missing")
-    );
+    assert_eq!(answers(&options).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
