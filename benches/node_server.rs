@@ -102,7 +102,7 @@ async fn shake_hands(name: &str, cookie: &str, number: u32) -> TcpStream {
         .expect("the node listens");
     // Without it each handshake takes the 40 ms of a delayed acknowledgement.
     stream.set_nodelay(true).expect("TCP takes the option");
-    let own = format!("idle{number}@127.0.0.1")
+    let own = format!("silent{number}@127.0.0.1")
         .parse()
         .expect("a valid name");
     let local = LocalNode::new(own, Creation::new(4));
