@@ -18,6 +18,7 @@ use sidekick::etf::{Atom, Pid, Reference, Term};
 use sidekick::node::{Caller, Functions, Node, Outcome, Signal};
 use sidekick::ports::BoxFuture;
 use std::sync::Arc;
+use std::time::Duration;
 
 async fn node() -> (Node, Epmd) {
     let epmd = Epmd::start().await;
@@ -156,4 +157,33 @@ async fn a_peer_holds_so_many_monitors_and_links_and_no_more() {
         }
     }
     assert_eq!((ended, broken), (MOST, MOST));
+}
+
+/// However the old connection's reader and writer learn of it, and in whatever order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_comes_again_and_again_leaves_nothing_of_its_old_connections() {
+    let (node, _epmd) = node().await;
+    let (lobby, mut others) = echo::echo(&node, "lobby");
+    let name = unique("raw");
+    let mut last = None;
+    for round in 0..200 {
+        let raw = RawPeer::connect(&node, &name, COOKIE).await;
+        if let Some(old) = last.take() {
+            drop(old);
+            let exit = tokio::time::timeout(Duration::from_secs(20), others.recv()).await;
+            let Some(Signal::Exit { from, reason, .. }) = exit.expect("its links break") else {
+                panic!("an exit")
+            };
+            assert!(from == raw.pid && reason.is_atom("noconnection"));
+        }
+        raw.say(|out| frames::link(out, &raw.pid, &lobby)).await;
+        raw.say(|out| frames::reg_send(out, &raw.pid, &Atom::new("lobby"), &Term::Int(round)))
+            .await;
+        let Some(Signal::Message { term, .. }) = others.recv().await else {
+            panic!("a message")
+        };
+        assert_eq!(term, Term::Int(round));
+        last = Some(raw);
+    }
+    assert_eq!(node.peers().len(), 1);
 }

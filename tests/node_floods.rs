@@ -15,6 +15,7 @@ use rogue::{House, Rogue, control, operation};
 use sidekick::dist::control::Target;
 use sidekick::dist::frames;
 use sidekick::etf::{Atom, Pid, Term};
+use sidekick::node::Faults;
 use std::io::{ErrorKind, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,6 +82,64 @@ async fn peers_that_never_pause_do_not_keep_the_others_from_being_heard() {
             house.is_well().await;
         }
         drop(flood);
+    }
+}
+
+/// Which part of four peers' floods, all of which the kernel holds already, the node has read by the time that it answers a
+/// good peer. One thread does everything here, so neither luck nor load has a say.
+async fn read_before_an_answer(faults: Faults, bytes: &[u8]) -> f64 {
+    let house = House::open_with(faults).await;
+    let mut rogues = Vec::new();
+    for _ in 0..4 {
+        rogues.push(Rogue::connect(&house.node).await);
+    }
+    house.is_well().await;
+    let received = || -> u64 {
+        let from_rogues = |name: &str| name.starts_with("rogue");
+        let peers = house.node.peers().into_iter();
+        let rogues = peers.filter(|peer| from_rogues(peer.node.as_str()));
+        rogues.map(|peer| peer.received_bytes).sum()
+    };
+    let (before, mut written) = (received(), 0);
+    for rogue in &rogues {
+        let mut socket = rogue.socket();
+        let error = loop {
+            match socket.write(bytes) {
+                Ok(bytes) => written += bytes,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    }
+    house.is_well().await;
+    (received() - before) as f64 / written as f64
+}
+
+#[tokio::test]
+async fn others_are_answered_before_a_flood_is_read_and_without_the_pauses_after_it() {
+    let without = Faults {
+        readers_never_pause: true,
+        ..Faults::default()
+    };
+    let stranger = Pid {
+        node: Atom::new("stranger@nowhere"),
+        id: 1,
+        serial: 0,
+        creation: 7,
+    };
+    let mut message = BytesMut::new();
+    frames::reg_send(
+        &mut message,
+        &stranger,
+        &Atom::new("nobody"),
+        &Term::atom("hi"),
+    );
+    for bytes in [&vec![0; 4 << 10][..], &message.repeat(100)] {
+        let part = read_before_an_answer(Faults::default(), bytes).await;
+        assert!(part < 0.5, "{part}");
+        // The control.
+        let part = read_before_an_answer(without.clone(), bytes).await;
+        assert!(part > 0.9, "{part}");
     }
 }
 

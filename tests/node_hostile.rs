@@ -6,15 +6,20 @@
 mod beam;
 #[path = "support/echo.rs"]
 mod echo;
+#[path = "support/logged.rs"]
+mod logged;
 #[path = "support/rogue.rs"]
 mod rogue;
 
 use beam::{Beam, COOKIE, Epmd, eventually, unique};
 use bytes::{BufMut, BytesMut};
+use logged::Logged;
 use rogue::{House, Rogue, control, frame, operation};
+use sidekick::dist::control::Target;
 use sidekick::dist::frames;
 use sidekick::etf::{Atom, Pid, Reference, Term};
-use sidekick::node::{Node, Signal};
+use sidekick::node::{CallError, Faults, Node, Signal};
+use sidekick::shutdown::Shutdown;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -233,54 +238,110 @@ async fn unlink_ids_are_numbers_of_64_bits() {
     house.is_well().await;
 }
 
-/// A peer that was asked something knows our references, but not the next one, and must not answer for others.
-#[tokio::test]
-async fn nobody_answers_for_another() {
+/// What a call that nobody answers came to, while a peer that has seen an earlier reference of ours answers to the next ones.
+async fn forged(faults: Faults) -> Result<Term, CallError> {
     let epmd = Epmd::start().await;
-    let node = echo::node(&unique("sidekick"), COOKIE, epmd.port).await;
+    let mut options = echo::options(&unique("sidekick"), COOKIE, epmd.port);
+    options.faults = faults;
+    let node = Node::start(options, Shutdown::new()).await.unwrap();
     let friend = echo::node(&unique("friend"), COOKIE, epmd.port).await;
     let (_pid, _others) = echo::echo(&friend, "lobby");
     node.connect(friend.name()).await.unwrap();
     let rogue = Rogue::connect(&node).await;
     let seen = node.make_ref();
-    let call = node.call(
-        "lobby",
-        friend.name(),
-        Term::atom("ignore"),
-        Duration::from_secs(2),
-    );
+    let patience = Duration::from_secs(2);
+    let call = node.call("lobby", friend.name(), Term::atom("ignore"), patience);
     let forge = async {
-        // The number goes up by one; the last word does not follow from what was seen.
+        // The call comes first; the number goes up by one, the last word does not follow from what was seen.
+        tokio::task::yield_now().await;
         for ahead in 1..=3 {
             let &[low, high, seal] = seen.words() else {
                 panic!("three words")
             };
-            let guess =
-                Reference::new(seen.node.clone(), seen.creation, &[low + ahead, high, seal])
-                    .unwrap();
+            let words = [low + ahead, high, seal];
+            let guess = Reference::new(seen.node.clone(), seen.creation, &words).unwrap();
             let mut bytes = BytesMut::new();
             let reply = Term::tuple([Term::Ref(guess.clone()), Term::atom("forged")]);
-            let to_alias = operation(
-                33,
-                &[Term::Pid(rogue.pid.clone()), Term::Ref(guess.clone())],
-            );
-            bytes.put_slice(&control(&to_alias, Some(&reply)));
-            let target = sidekick::dist::control::Target::Pid(rogue.pid.clone());
-            frames::monitor_exit(
-                &mut bytes,
-                &target,
-                &rogue.pid,
-                &guess,
-                &Term::atom("forged"),
-            );
+            let (own, alias) = (Term::Pid(rogue.pid.clone()), Term::Ref(guess.clone()));
+            bytes.put_slice(&control(&operation(33, &[own, alias]), Some(&reply)));
+            let target = Target::Pid(rogue.pid.clone());
+            let forged = Term::atom("forged");
+            frames::monitor_exit(&mut bytes, &target, &rogue.pid, &guess, &forged);
             rogue.write(&bytes).await;
         }
     };
-    let (answer, ()) = tokio::join!(call, forge);
-    assert_eq!(
-        answer.unwrap_err().to_string(),
-        sidekick::node::CallError::Timeout.to_string()
-    );
+    tokio::join!(call, forge).0
+}
+
+/// A peer that was asked something knows our references, but not the next one, and must not answer for others.
+#[tokio::test]
+async fn nobody_answers_for_another() {
+    assert_eq!(forged(Faults::default()).await, Err(CallError::Timeout));
+    // The control: where references follow from one another, it does.
+    let faults = Faults {
+        references_can_be_guessed: true,
+        ..Faults::default()
+    };
+    assert_eq!(forged(faults).await, Ok(Term::atom("forged")));
+}
+
+/// A fault of ours in handling one message costs that message: its sender's connection goes on, and what hangs on it.
+#[tokio::test]
+async fn a_panic_in_handling_a_message_ends_that_message_only() {
+    let logged = Logged::start();
+    let faults = Faults {
+        panics_at: Some(Atom::new("bomb")),
+        ..Faults::default()
+    };
+    let mut house = House::open_with(faults).await;
+    let rogue = Rogue::connect(&house.node).await;
+    let (bomb, lobby, hi) = (Atom::new("bomb"), Atom::new("lobby"), Term::atom("hi"));
+    let target = Target::Pid(house.lobby.clone());
+    let mut bytes = BytesMut::new();
+    frames::monitor(&mut bytes, &rogue.pid, &target, &rogue.reference(1));
+    for number in 0..3i64 {
+        frames::reg_send(&mut bytes, &rogue.pid, &bomb, &hi);
+        frames::reg_send(&mut bytes, &rogue.pid, &lobby, &Term::Int(number));
+    }
+    rogue.write(&bytes).await;
+    // Those before and after it arrive, in order.
+    for number in 0..3 {
+        let Some(Signal::Message { term, .. }) = house.others.recv().await else {
+            panic!("a message")
+        };
+        assert_eq!(term, Term::Int(number));
+    }
+    assert_eq!(logged.count("a fault of ours"), 3, "{}", logged.text());
+    house.is_well().await;
+    let over = Term::atom("over");
+    house.node.end(&house.lobby, over.clone());
+    let mut told = BytesMut::new();
+    frames::monitor_exit(&mut told, &target, &rogue.pid, &rogue.reference(1), &over);
+    assert_eq!(rogue.first_frame().await, told);
+}
+
+/// Where every message meets such a fault the connection is of no use, and ends in order.
+#[tokio::test]
+async fn a_hundred_panics_end_the_connection() {
+    let faults = Faults {
+        panics_at: Some(Atom::new("bomb")),
+        ..Faults::default()
+    };
+    let house = House::open_with(faults).await;
+    let rogue = Rogue::connect(&house.node).await;
+    let mut bytes = BytesMut::new();
+    for _ in 0..101 {
+        frames::reg_send(
+            &mut bytes,
+            &rogue.pid,
+            &Atom::new("bomb"),
+            &Term::atom("hi"),
+        );
+    }
+    rogue.write(&bytes).await;
+    rogue.hung_up().await;
+    eventually("it is gone", async || house.rogues() == 0).await;
+    house.is_well().await;
 }
 
 #[tokio::test]
@@ -375,9 +436,7 @@ async fn ticks_keep_an_idle_connection_and_their_lack_ends_it() {
     let mut beam = Beam::start_with(&peer, epmd.port, &flags).await;
     let mut options = echo::options(&unique("sidekick"), COOKIE, epmd.port);
     options.ticktime = Duration::from_secs(4);
-    let node = Node::start(options, sidekick::shutdown::Shutdown::new())
-        .await
-        .unwrap();
+    let node = Node::start(options, Shutdown::new()).await.unwrap();
     let peer = peer.parse().unwrap();
     node.connect(&peer).await.unwrap();
     let mut events = node.peer_events();

@@ -133,6 +133,22 @@ fn crates_are_named_only_in_their_place() {
     report(&complaints);
 }
 
+/// What tests take away from a node no configuration can take away.
+#[test]
+fn only_the_node_knows_the_faults_that_tests_put_in() {
+    let mut complaints = Vec::new();
+    let product = rust().into_iter();
+    for source in product.filter(|source| source.path.starts_with("src/")) {
+        for (line, text) in source.code() {
+            let named = text.contains("Faults") || text.contains(".faults");
+            if named && !source.path.starts_with("src/node/") {
+                complaints.push(format!("{}:{line}: names the faults of tests", source.path));
+            }
+        }
+    }
+    report(&complaints);
+}
+
 #[test]
 fn files_are_short_and_say_what_they_are() {
     let mut complaints = Vec::new();

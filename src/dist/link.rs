@@ -18,7 +18,7 @@ pub(super) const PASS_THROUGH: u8 = 112;
 const READ_BYTES: std::ops::RangeInclusive<usize> = 8 << 10..=256 << 10;
 /// Frames after which a reader lets other tasks run. A peer that sends without pause is always ready to be read, and
 /// ready sockets alone never make a task yield.
-const FRAMES_IN_A_ROW: u16 = 512;
+const FRAMES_IN_A_ROW: u32 = 512;
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +42,10 @@ pub enum LinkError {
     /// A frame of a type we did not agree on.
     #[error("frames of type {0} were not agreed on")]
     FrameType(u8),
-    /// Handling a message failed in a way that must not happen.
-    #[error("a fault of ours while handling a message; the log holds it, please report it")]
+    /// Handling messages failed again and again in a way that must not happen.
+    #[error(
+        "too many faults of ours while handling its messages; the log holds them, please report them"
+    )]
     Fault,
     /// A control message could not be read.
     #[error("a control message is malformed: {0}")]
@@ -86,7 +88,8 @@ pub struct Reader {
     /// What the frame at the front still lacks, as far as that is known.
     missing: usize,
     frame_bytes_max: usize,
-    frames: u16,
+    frames: u32,
+    frames_in_a_row: u32,
 }
 
 impl Reader {
@@ -100,13 +103,19 @@ impl Reader {
             missing: 0,
             frame_bytes_max,
             frames: 0,
+            frames_in_a_row: FRAMES_IN_A_ROW,
         }
+    }
+
+    /// Takes the pauses for other tasks away: for the test that shows what they are for.
+    pub(crate) fn never_pause(&mut self) {
+        self.frames_in_a_row = u32::MAX;
     }
 
     /// The next message; ticks are swallowed. Cancel-safe: what was read stays in the buffer.
     pub async fn next(&mut self) -> Result<Message, LinkError> {
         loop {
-            if self.frames >= FRAMES_IN_A_ROW {
+            if self.frames >= self.frames_in_a_row {
                 self.frames = 0;
                 tokio::task::yield_now().await;
             }

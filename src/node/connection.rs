@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Number of a connection, never used again.
@@ -28,6 +29,9 @@ const WORK_MAX: usize = 256;
 const LIGHT_BYTES_MAX: usize = 16 << 10;
 /// What all heavier messages of one peer that wait for a process or for a function's end may take in memory together, in KiB.
 const HELD_KIB_MAX: usize = 256 << 10;
+
+/// Faults of ours that one connection survives: where each message meets one, being connected is of no use to either side.
+const FAULTS_MAX: u32 = 100;
 
 /// A message's share of the memory that its peer may make us hold; given back when dropped.
 pub(super) type Held = Option<OwnedSemaphorePermit>;
@@ -169,32 +173,36 @@ impl Node {
             connection.pulse.clone(),
             options.frame_bytes_max,
         );
-        let ended = tokio::select! {
-            error = self.read(&connection, &mut reader) => Some(error),
-            written = &mut writer => written.unwrap_or(Ok(())).err(),
-            () = connection.cancel.cancelled() => None,
+        if options.faults.readers_never_pause {
+            reader.never_pause();
+        }
+        let (ended, still_writes) = tokio::select! {
+            error = self.read(&connection, &mut reader) => (Some(error), true),
+            written = &mut writer => (written.unwrap_or(Err(LinkError::Fault)).err(), false),
+            () = connection.cancel.cancelled() => (None, true),
         };
         connection.outbox.close();
         match ended {
-            None => say_goodbye(writer, &stream, reader).await,
+            // A writer that is done already, as its outbox was closed, must not be waited for again.
+            None => say_goodbye(still_writes.then_some(writer), &stream, reader).await,
             Some(_) => writer.abort(),
         }
         self.forget(&connection, ended.as_ref());
     }
 
     async fn read(&self, connection: &Arc<Connection>, reader: &mut Reader) -> LinkError {
+        let mut faults = 0;
         loop {
-            match reader.next().await {
-                Ok(message) => {
-                    // A fault of ours costs this connection; the rest of its life, and its end, stay in order.
-                    let done = AssertUnwindSafe(self.dispatch(connection, message)).catch_unwind();
-                    match done.await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(error)) => return error,
-                        Err(_) => return LinkError::Fault,
-                    }
+            // A fault of ours, in reading a message as in obeying it, costs that message: the reader is past it by then.
+            let step = async { self.dispatch(connection, reader.next().await?).await };
+            match AssertUnwindSafe(step).catch_unwind().await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return error,
+                Err(_) if faults == FAULTS_MAX => return LinkError::Fault,
+                Err(_) => {
+                    faults += 1;
+                    tracing::error!(peer = %connection.peer, faults, "a fault of ours while handling a message, which was dropped; please report it");
                 }
-                Err(error) => return error,
             }
         }
     }
@@ -236,16 +244,20 @@ impl Node {
 
 /// Lets the writer write what waits, then waits for the peer to hang up, so that the kernel does not discard it.
 async fn say_goodbye(
-    writer: tokio::task::JoinHandle<Result<(), LinkError>>,
+    writer: Option<JoinHandle<Result<(), LinkError>>>,
     stream: &Stream,
     mut reader: Reader,
 ) {
-    let abort = writer.abort_handle();
+    let abort = writer.as_ref().map(JoinHandle::abort_handle);
     let goodbye = async {
-        let _ = writer.await;
+        if let Some(writer) = writer {
+            let _ = writer.await;
+        }
         stream.shutdown();
         while reader.next().await.is_ok() {}
     };
     let _ = tokio::time::timeout(GOODBYE_TIMEOUT, goodbye).await;
-    abort.abort();
+    if let Some(abort) = abort {
+        abort.abort();
+    }
 }

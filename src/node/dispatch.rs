@@ -25,6 +25,7 @@ impl Node {
         connection: &Arc<Connection>,
         message: Message,
     ) -> Result<(), LinkError> {
+        self.inner.options.faults.strike(&message.control);
         let payload = match message.payload {
             Ok(payload) => payload.unwrap_or_else(Term::nil),
             Err(error) => {

@@ -17,6 +17,7 @@ use crate::node::{
 use crate::shutdown::Shutdown;
 use crate::types::UnixMillis;
 use std::collections::HashSet;
+use std::hash::RandomState;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -162,6 +163,7 @@ impl Node {
         let name = options.name.atom().clone();
         let registry = Registry::default();
         let (id, serial) = registry.next_id();
+        let secret = (!options.faults.references_can_be_guessed).then(RandomState::new);
         let inner = Inner {
             system: Pid {
                 node: name.clone(),
@@ -170,7 +172,7 @@ impl Node {
                 creation,
             },
             registry,
-            waiters: Waiters::new(name, creation),
+            waiters: Waiters::new(name, creation, secret),
             connections: Connections::default(),
             attempts: Attempts::default(),
             functions: RwLock::new(None),

@@ -35,5 +35,5 @@ pub use control::ControlListener;
 pub use functions::{Caller, Functions, Outcome};
 pub use gen_call::{From, Incoming};
 pub use handle::{Node, PeerEvent, PeerInfo, SendError};
-pub use options::{NodeError, NodeOptions};
+pub use options::{Faults, NodeError, NodeOptions};
 pub use process::{Process, Signal};

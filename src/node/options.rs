@@ -1,7 +1,9 @@
 //! What a node needs to know to start, and why it may not.
 
+use crate::dist::control::Control;
 use crate::dist::tls::{TlsFiles, TlsFilesError};
 use crate::dist::{Cookie, NodeName};
+use crate::etf::Atom;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -34,6 +36,30 @@ pub struct NodeOptions {
     pub queue_bytes_max: usize,
     /// Most peers at once.
     pub peers_max: usize,
+    /// What a test takes away; nothing in a product.
+    #[doc(hidden)]
+    pub faults: Faults,
+}
+
+/// Protections that a test takes away from a node, or faults that it puts in, to show that it would notice their lack. No
+/// configuration leads here: `tests/tidy.rs` sees to it that no other room names it.
+#[doc(hidden)]
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// Readers never pause for other tasks.
+    pub readers_never_pause: bool,
+    /// Our references follow from one another.
+    pub references_can_be_guessed: bool,
+    /// Handling a message to this name panics.
+    pub panics_at: Option<Atom>,
+}
+
+impl Faults {
+    pub(super) fn strike(&self, control: &Control) {
+        if let (Some(at), Control::RegSend { name, .. }) = (&self.panics_at, control) {
+            assert!(at != name, "a test asked for this panic");
+        }
+    }
 }
 
 impl NodeOptions {
@@ -53,6 +79,7 @@ impl NodeOptions {
             frame_bytes_max: 128 << 20,
             queue_bytes_max: 256 << 20,
             peers_max: 1024,
+            faults: Faults::default(),
         }
     }
 

@@ -30,18 +30,18 @@ pub(super) struct Waiters {
     node: Atom,
     creation: u32,
     /// Makes the last word of each reference: peers see our references, and from one must not be able to tell the next.
-    /// It also tells them from those of an earlier life with the same creation.
-    secret: RandomState,
+    /// It also tells them from those of an earlier life with the same creation. None only where a test takes it away.
+    secret: Option<RandomState>,
     last: AtomicU64,
     waiting: Mutex<HashMap<u64, Waiter>>,
 }
 
 impl Waiters {
-    pub(super) fn new(node: Atom, creation: u32) -> Self {
+    pub(super) fn new(node: Atom, creation: u32, secret: Option<RandomState>) -> Self {
         Self {
             node,
             creation,
-            secret: RandomState::new(),
+            secret,
             last: AtomicU64::new(1),
             waiting: Mutex::default(),
         }
@@ -50,9 +50,15 @@ impl Waiters {
     /// A fresh reference. The first word has 18 bits, as it had before OTP 24.
     pub(super) fn make_ref(&self) -> Reference {
         let number = self.last.fetch_add(1, Ordering::Relaxed);
-        let seal = self.secret.hash_one(number) as u32;
+        let seal = self.seal(number);
         let words = [(number & 0x3_ffff) as u32, (number >> 18) as u32, seal];
         Reference::new(self.node.clone(), self.creation, &words).expect("three words are allowed")
+    }
+
+    fn seal(&self, number: u64) -> u32 {
+        self.secret
+            .as_ref()
+            .map_or(0, |secret| secret.hash_one(number) as u32)
     }
 
     fn number(&self, reference: &Reference) -> Option<u64> {
@@ -61,7 +67,7 @@ impl Waiters {
                 if reference.creation == self.creation && reference.node == self.node =>
             {
                 let number = u64::from(*high) << 18 | u64::from(*low);
-                (self.secret.hash_one(number) as u32 == *seal).then_some(number)
+                (self.seal(number) == *seal).then_some(number)
             }
             _ => None,
         }

@@ -8,7 +8,7 @@ use bytes::{BufMut, BytesMut};
 use sidekick::dist::Cookie;
 use sidekick::dist::handshake::{self, Identity, Peer};
 use sidekick::etf::{self, Atom, Pid, Reference, Term};
-use sidekick::node::{Node, Signal};
+use sidekick::node::{Faults, Node, Signal};
 use sidekick::shutdown::Shutdown;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -134,8 +134,14 @@ pub struct House {
 
 impl House {
     pub async fn open() -> Self {
+        Self::open_with(Faults::default()).await
+    }
+
+    /// With something taken away from the node.
+    pub async fn open_with(faults: Faults) -> Self {
         let epmd = Epmd::start().await;
         let mut options = echo::options(&unique("sidekick"), COOKIE, epmd.port);
+        options.faults = faults;
         options.frame_bytes_max = 1 << 20;
         options.queue_bytes_max = 8 << 20;
         let node = Node::start(options, Shutdown::new()).await.unwrap();
