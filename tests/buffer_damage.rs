@@ -5,9 +5,12 @@
 mod buffers;
 #[path = "support/damage.rs"]
 mod damage;
+#[path = "support/generations.rs"]
+mod generations;
 
 use buffers::*;
 use damage::*;
+use generations::in_use;
 use rand::Rng;
 use sidekick::buffer::{Change, Options, inspect};
 use std::fs::{self, OpenOptions};
@@ -381,7 +384,7 @@ async fn a_doubtful_index_is_moved_aside_and_rebuilt() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let (options, expected) = filled(dir.path()).await;
     let index = options.dir.join("index");
-    let good = fs::read(index.join("db")).expect("sled's file");
+    let good = fs::read(in_use(&options).join("db")).expect("sled's file");
     let check = async |what: &str, doubt: bool| {
         let buffer = open(&options).await;
         let rebuilt = buffer.info().opened.index_rebuilt;
@@ -392,20 +395,21 @@ async fn a_doubtful_index_is_moved_aside_and_rebuilt() {
     check("untouched", false).await;
     without_index(&options);
     check("deleted", true).await;
-    fs::write(index.join("db"), &good[..good.len() / 2]).expect("writes");
+    fs::write(in_use(&options).join("db"), &good[..good.len() / 2]).expect("writes");
     check("truncated", false).await;
-    fs::write(index.join("db"), vec![0x5a; good.len()]).expect("writes");
+    fs::write(in_use(&options).join("db"), vec![0x5a; good.len()]).expect("writes");
     check("garbled", true).await;
-    fs::write(index.join("conf"), "nonsense").expect("writes");
+    fs::write(in_use(&options).join("conf"), "nonsense").expect("writes");
     check("its configuration garbled", false).await;
     assert!(
         options.dir.join("index.bad").exists(),
         "moved aside, not thrown away"
     );
     for _ in 0..rounds() / 2 {
-        let length = fs::metadata(index.join("db")).expect("sled's file").len();
+        let db = in_use(&options).join("db");
+        let length = fs::metadata(&db).expect("sled's file").len();
         let bit = random.random_range(0..length * 8);
-        flip(&index.join("db"), bit);
+        flip(&db, bit);
         check(&format!("bit {bit}"), false).await;
     }
     fs::write(options.dir.join("index.doubt"), "a test").expect("writes");

@@ -48,3 +48,11 @@ pub(super) fn sync_names(dir: &Path, journal_dir: &Path) -> Result<(), OpenError
     }
     Ok(())
 }
+
+/// Without this much free space on the device the index is not written; sled does not take that well.
+pub(super) const INDEX_SPACE: u64 = 32 << 20;
+
+/// Whether the device of a directory has so much space, as far as it can be told.
+pub(super) fn has_space(dir: &Path, bytes: u64) -> bool {
+    rustix::fs::statvfs(dir).map_or(true, |stat| stat.f_bavail * stat.f_frsize > bytes)
+}

@@ -2,15 +2,21 @@
 //!
 //! Three layers, newest first: the *overlay* takes every change; from time to time it is *frozen* and written, with the
 //! journal position it reflects, into the *store* (sled) as one atomic batch. What the store holds is hence always the
-//! index as of one position; the rest is replayed from the journal when the buffer is opened.
+//! index as of one position; the rest is replayed from the journal when the buffer is opened. sled's files never shrink, so
+//! the store changes for a fresh *generation* when it has grown too large for what it holds.
 //!
 //! Architecture Invariant: only `store` names sled.
 
+mod compact;
+mod generations;
 pub(super) mod keys;
 mod store;
 
+pub(super) use compact::{Compaction, Step};
+pub(super) use generations::Generation;
 pub(super) use keys::{Entry, Extent, Location, TailRun};
-pub(super) use store::{Mark, SledStore};
+pub(super) use store::Mark;
+use store::SledStore;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -38,7 +44,7 @@ pub(super) type Layer = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;
 /// What lies under the overlay.
 pub(super) enum Store {
     /// The normal case.
-    Sled(SledStore),
+    Sled(Generation),
     /// Where sled cannot be used (no space, for one): everything in memory, nothing to load at the next opening.
     Memory(Map),
 }
@@ -71,7 +77,7 @@ impl Index {
             }
         }
         match &self.store {
-            Store::Sled(sled) => sled.get(key),
+            Store::Sled(sled) => sled.store.get(key),
             Store::Memory(map) => Ok(map.get(key).cloned()),
         }
     }
@@ -118,6 +124,7 @@ impl Index {
         }
         let mut best = match &self.store {
             Store::Sled(sled) => sled
+                .store
                 .floor(low, high)?
                 .map(|(key, value)| (key, Some(value))),
             Store::Memory(map) => map
@@ -156,7 +163,7 @@ impl Index {
             })
             .sum();
         let mut merged: Layer = match &self.store {
-            Store::Sled(sled) => sled.range(from, to, limit.saturating_add(hidden))?,
+            Store::Sled(sled) => sled.store.range(from, to, limit.saturating_add(hidden))?,
             Store::Memory(map) => map
                 .range::<[u8], _>(bounds)
                 .take(limit)
@@ -191,7 +198,7 @@ impl Index {
     }
 
     /// Freezes the overlay for writing; `None` where there is nothing to write or no store to write to.
-    pub fn freeze(&mut self) -> Option<(SledStore, Arc<Layer>)> {
+    pub fn freeze(&mut self) -> Option<(Generation, Arc<Layer>)> {
         let Store::Sled(sled) = &self.store else {
             return None;
         };
@@ -206,6 +213,19 @@ impl Index {
     /// The frozen layer is in the store.
     pub fn thaw(&mut self) {
         self.frozen = None;
+    }
+
+    /// From now on another store lies under the layers, which holds the same. Gives the old one.
+    pub fn switch(&mut self, generation: Generation) -> Store {
+        std::mem::replace(&mut self.store, Store::Sled(generation))
+    }
+
+    /// Empties the overlay into a store that is being filled, which has no position yet.
+    pub fn spill(&mut self) -> Result<(), IndexError> {
+        if let Store::Sled(sled) = &self.store {
+            sled.store.fill(&std::mem::take(&mut self.overlay))?;
+        }
+        Ok(())
     }
 }
 

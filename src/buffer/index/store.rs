@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// The key of the mark; sorts before all others.
 const MARK: &[u8] = b"#";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// An index that was just closed lets go of its lock within this many times 10 ms.
 const LOCK_ATTEMPTS: u32 = 300;
 /// sled's page cache. The index is sparse; most reads meet the overlay or a few hot pages.
@@ -33,17 +33,20 @@ pub(in crate::buffer) struct Mark {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Sum {
     count: u64,
+    bytes: u64,
     digest: u64,
 }
 
 impl Sum {
     fn add(&mut self, key: &[u8], value: &[u8]) {
         self.count = self.count.wrapping_add(1);
+        self.bytes = self.bytes.wrapping_add((key.len() + value.len()) as u64);
         self.digest = self.digest.wrapping_add(hash(key, value));
     }
 
     fn remove(&mut self, key: &[u8], value: &[u8]) {
         self.count = self.count.wrapping_sub(1);
+        self.bytes = self.bytes.wrapping_sub((key.len() + value.len()) as u64);
         self.digest = self.digest.wrapping_sub(hash(key, value));
     }
 }
@@ -59,46 +62,70 @@ fn hash(key: &[u8], value: &[u8]) -> u64 {
     hash ^ (hash >> 29)
 }
 
-fn encode_mark(mark: &Mark, sum: Sum) -> Vec<u8> {
-    let mut out = Vec::with_capacity(64);
-    out.u32(VERSION);
-    out.extend_from_slice(mark.origin.as_bytes());
-    for n in [
-        mark.commit,
-        mark.end.segment,
-        mark.end.offset,
-        sum.count,
-        sum.digest,
-    ] {
-        out.u64(n);
-    }
-    out
+/// What stands under [`MARK`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Head {
+    /// `None` while a generation is being filled: then it is no index yet.
+    mark: Option<Mark>,
+    sum: Sum,
+    /// What the files took when the generation was complete,
+    fresh_disk: u64,
+    /// and what all keys and values took then.
+    fresh_bytes: u64,
 }
 
-fn decode_mark(bytes: &[u8]) -> Result<(Mark, Sum), Malformed> {
-    let mut take = Take(bytes);
-    if take.u32()? != VERSION {
-        return Err(Malformed("it has another version"));
+impl Head {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(96);
+        out.u32(VERSION);
+        let Sum {
+            count,
+            bytes,
+            digest,
+        } = self.sum;
+        for n in [count, bytes, digest, self.fresh_disk, self.fresh_bytes] {
+            out.u64(n);
+        }
+        if let Some(mark) = &self.mark {
+            out.extend_from_slice(mark.origin.as_bytes());
+            for n in [mark.commit, mark.end.segment, mark.end.offset] {
+                out.u64(n);
+            }
+        }
+        out
     }
-    let origin: [u8; 16] = take.bytes(16)?.try_into().expect("took 16 bytes");
-    let commit = take.u64()?;
-    let end = Location {
-        segment: take.u64()?,
-        offset: take.u64()?,
-    };
-    let sum = Sum {
-        count: take.u64()?,
-        digest: take.u64()?,
-    };
-    take.end()?;
-    Ok((
-        Mark {
-            origin: Origin::from_bytes(origin),
-            commit,
-            end,
-        },
-        sum,
-    ))
+
+    fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut take = Take(bytes);
+        if take.u32()? != VERSION {
+            return Err(Malformed("it has another version"));
+        }
+        let sum = Sum {
+            count: take.u64()?,
+            bytes: take.u64()?,
+            digest: take.u64()?,
+        };
+        let (fresh_disk, fresh_bytes) = (take.u64()?, take.u64()?);
+        let mut mark = None;
+        if !take.0.is_empty() {
+            let origin: [u8; 16] = take.bytes(16)?.try_into().expect("took 16 bytes");
+            mark = Some(Mark {
+                origin: Origin::from_bytes(origin),
+                commit: take.u64()?,
+                end: Location {
+                    segment: take.u64()?,
+                    offset: take.u64()?,
+                },
+            });
+        }
+        take.end()?;
+        Ok(Self {
+            mark,
+            sum,
+            fresh_disk,
+            fresh_bytes,
+        })
+    }
 }
 
 /// sled panics on some damage; a panic is an error like any other here.
@@ -146,21 +173,13 @@ impl SledStore {
         Ok(store)
     }
 
-    /// Opens a store only where there is one.
-    pub fn open_existing(path: &Path) -> Result<(Self, Mark), IndexError> {
-        if path.exists() {
-            Self::open(path)
-        } else {
-            Err(IndexError("there is none".to_owned()))
-        }
-    }
-
     /// Opens a store and checks every entry against its sum.
     pub fn open(path: &Path) -> Result<(Self, Mark), IndexError> {
         let store = Self::connect(path)?;
-        let bytes = guarded(|| store.db.get(MARK))?
+        let head = store.head()?;
+        let mark = head
+            .mark
             .ok_or_else(|| IndexError("it has no mark".to_owned()))?;
-        let (mark, expected) = decode_mark(&bytes)?;
         let mut sum = Sum::default();
         guarded(|| {
             for item in store
@@ -172,7 +191,7 @@ impl SledStore {
             }
             Ok(())
         })?;
-        if sum == expected {
+        if sum == head.sum {
             Ok((store, mark))
         } else {
             Err(IndexError(format!(
@@ -180,6 +199,37 @@ impl SledStore {
                 sum.count
             )))
         }
+    }
+
+    fn head(&self) -> Result<Head, IndexError> {
+        match guarded(|| self.db.get(MARK))? {
+            Some(bytes) => Ok(Head::decode(&bytes)?),
+            None => Ok(Head::default()),
+        }
+    }
+
+    /// Whether both hold the same, by their sums.
+    pub fn equals(&self, other: &Self) -> Result<bool, IndexError> {
+        Ok(self.head()?.sum == other.head()?.sum)
+    }
+
+    /// Whether the files take more than `floor` bytes, and more than so many times what a fresh copy would, going by what one took
+    /// when this one was fresh.
+    pub fn is_bloated(&self, floor: u64, times: u64) -> Result<bool, IndexError> {
+        let disk = self.disk_bytes();
+        if disk <= floor {
+            return Ok(false);
+        }
+        let head = self.head()?;
+        let (disk, times) = (u128::from(disk), u128::from(times));
+        let grown = u128::from(head.sum.bytes) * u128::from(head.fresh_disk);
+        Ok(disk * u128::from(head.fresh_bytes) > times * grown || head.fresh_bytes == 0)
+    }
+
+    /// What the files take.
+    pub fn disk_bytes(&self) -> u64 {
+        // A size that cannot be read is asked for again after the next write.
+        guarded(|| self.db.size_on_disk()).unwrap_or(0)
     }
 
     pub fn get(&self, key: &[u8]) -> Result<Option<Box<[u8]>>, IndexError> {
@@ -206,25 +256,54 @@ impl SledStore {
         })
     }
 
+    /// Entries from `from` on, at most `limit`; the mark is none of them.
+    pub fn page(&self, from: &[u8], limit: usize) -> Result<Layer, IndexError> {
+        let after_mark = [MARK, &[0]].concat();
+        self.range(from.max(&after_mark), &[0xff], limit)
+    }
+
     /// Writes a layer and the position it reflects, as one atomic batch.
     pub fn write(&self, layer: &Layer, mark: &Mark) -> Result<(), IndexError> {
-        let mut sum = match guarded(|| self.db.get(MARK))? {
-            Some(bytes) => decode_mark(&bytes)?.1,
-            None => Sum::default(),
+        self.write_part(layer, Some(*mark), self.head()?)
+    }
+
+    /// Writes a part of what a store is filled with. Until [`write`](Self::write) or [`finish`](Self::finish) it is no index.
+    pub fn fill(&self, layer: &Layer) -> Result<(), IndexError> {
+        self.write_part(layer, None, self.head()?)
+    }
+
+    /// What a store was filled with is complete, and reflects this position.
+    pub fn finish(&self, mark: &Mark) -> Result<(), IndexError> {
+        guarded(|| self.db.flush())?;
+        let head = self.head()?;
+        let head = Head {
+            fresh_disk: self.disk_bytes(),
+            fresh_bytes: head.sum.bytes,
+            ..head
         };
+        self.write_part(&Layer::new(), Some(*mark), head)
+    }
+
+    fn write_part(
+        &self,
+        layer: &Layer,
+        mark: Option<Mark>,
+        mut head: Head,
+    ) -> Result<(), IndexError> {
         let mut batch = sled::Batch::default();
         for (key, value) in layer {
             if let Some(old) = guarded(|| self.db.get(key))? {
-                sum.remove(key, &old);
+                head.sum.remove(key, &old);
             }
             if let Some(value) = value {
-                sum.add(key, value);
+                head.sum.add(key, value);
                 batch.insert(&**key, &**value);
             } else {
                 batch.remove(&**key);
             }
         }
-        batch.insert(MARK, encode_mark(mark, sum));
+        head.mark = mark;
+        batch.insert(MARK, head.encode());
         guarded(|| self.db.apply_batch(batch))?;
         guarded(|| self.db.flush()).map(drop)
     }

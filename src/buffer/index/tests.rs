@@ -21,6 +21,8 @@ enum Op {
     Delete(u8),
     Freeze,
     Write,
+    /// Begins a compaction, or copies the next page of three entries.
+    Compact,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -29,6 +31,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (100..124u8).prop_map(Op::Delete),
         1 => Just(Op::Freeze),
         1 => Just(Op::Write),
+        2 => Just(Op::Compact),
     ]
 }
 
@@ -60,50 +63,152 @@ fn check(index: &Index, model: &Map) {
     assert_eq!(index.range(&[99], &[199], 7).expect("range"), all);
 }
 
+/// What the keeper does, with an index whose content is known.
+struct Kept {
+    index: Index,
+    frozen: Option<(Generation, Arc<Layer>)>,
+    compaction: Option<Compaction>,
+    /// How many compactions were finished.
+    finished: u32,
+}
+
+impl Kept {
+    fn write(&mut self) {
+        if let Some((generation, layer)) = self.frozen.take() {
+            generation.store.write(&layer, &mark()).expect("write");
+            self.index.thaw();
+            if let Some(compaction) = &self.compaction {
+                compaction.follow(&layer).expect("follow");
+            }
+        }
+    }
+
+    fn compact(&mut self) {
+        let Some(mut compaction) = self.compaction.take() else {
+            // As in the keeper: only a store that has a position is compacted, and only one that is written.
+            if self.frozen.is_none() {
+                self.frozen = self.index.freeze();
+                let generation = self.frozen.as_ref().expect("nothing is frozen").0.clone();
+                self.write();
+                self.compaction = Some(Compaction::begin(generation, 3).expect("begin"));
+            }
+            return;
+        };
+        match compaction.step().expect("step") {
+            Step::More => self.compaction = Some(compaction),
+            Step::Copied => {
+                let (fresh, old) = compaction.finish(&mark()).expect("finish");
+                // A layer that is frozen but not yet written goes to the new store.
+                if let Some((generation, _)) = &mut self.frozen {
+                    *generation = fresh.clone();
+                }
+                drop(self.index.switch(fresh));
+                old.remove();
+                self.finished += 1;
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn layers_answer_like_one_map(ops in prop::collection::vec(op(), 1..80)) {
+    fn layers_answer_like_one_map(ops in prop::collection::vec(op(), 1..120)) {
         let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path().join("index");
-        let mut index = Index::new(Store::Sled(SledStore::create(&path).expect("create")));
+        let mut kept = Kept {
+            index: Index::new(Store::Sled(Generation::first(&path).expect("create"))),
+            frozen: None,
+            compaction: None,
+            finished: 0,
+        };
         let mut model = Map::new();
-        let mut frozen = None;
         for op in ops {
             match op {
                 Op::Put(k, v) => {
-                    index.put(vec![k], vec![v]);
+                    kept.index.put(vec![k], vec![v]);
                     model.insert([k].into(), [v].into());
                 }
                 Op::Delete(k) => {
-                    index.delete(&[k]);
+                    kept.index.delete(&[k]);
                     model.remove(&[k][..]);
                 }
-                Op::Freeze => frozen = index.freeze().or(frozen),
-                Op::Write => if let Some((store, layer)) = frozen.take() {
-                    store.write(&layer, &mark()).expect("write");
-                    index.thaw();
-                }
+                Op::Freeze => kept.frozen = kept.index.freeze().or(kept.frozen.take()),
+                Op::Write => kept.write(),
+                Op::Compact => kept.compact(),
             }
-            check(&index, &model);
+            check(&kept.index, &model);
         }
-        if let Some((store, layer)) = frozen.take() {
-            store.write(&layer, &mark()).expect("write");
-            index.thaw();
-        }
-        let (store, layer) = index.freeze().expect("nothing is frozen");
-        store.write(&layer, &mark()).expect("write");
-        drop((store, index));
-        let (store, found) = SledStore::open(&path).expect("the sum matches");
+        kept.write();
+        kept.frozen = kept.index.freeze();
+        kept.write();
+        let finished = kept.finished;
+        drop(kept);
+        let (generation, found) = Generation::open(&path).expect("the sum matches");
         prop_assert_eq!(found, mark());
-        check(&Index::new(Store::Sled(store)), &model);
+        prop_assert!(path.join((finished + 1).to_string()).exists());
+        prop_assert_eq!(std::fs::read_dir(&path).expect("lists").count(), 1, "the others are gone");
+        check(&Index::new(Store::Sled(generation)), &model);
     }
+}
+
+fn filled(path: &std::path::Path) -> Generation {
+    let generation = Generation::first(path).expect("create");
+    let layer = (0..50u8).map(|n| ([100 + n].into(), Some([n].into())));
+    generation
+        .store
+        .write(&layer.collect(), &mark())
+        .expect("write");
+    generation
+}
+
+#[test]
+fn a_generation_without_a_mark_is_none() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let path = dir.path().join("index");
+    let mut compaction = Compaction::begin(filled(&path), 20).expect("begin");
+    assert!(matches!(compaction.step(), Ok(Step::More)));
+    drop(compaction);
+    assert!(path.join("2").exists(), "a crash leaves it half filled");
+    let (generation, found) = Generation::open(&path).expect("the first one counts");
+    assert_eq!(found, mark());
+    assert_eq!(
+        generation.store.get(&[149]).expect("get"),
+        Some([49].into())
+    );
+    assert!(!path.join("2").exists(), "the half one is gone");
+    drop(generation);
+    let alone = dir.path().join("alone");
+    let half = Generation::first(&alone).expect("create");
+    half.store
+        .fill(&Layer::from([([101].into(), Some([2].into()))]))
+        .expect("fill");
+    drop(half);
+    assert!(Generation::open(&alone).is_err(), "half of it is no index");
+}
+
+#[test]
+fn of_two_generations_the_newer_counts() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let path = dir.path().join("index");
+    let mut compaction = Compaction::begin(filled(&path), 20).expect("begin");
+    while matches!(compaction.step(), Ok(Step::More)) {}
+    let (fresh, old) = compaction.finish(&mark()).expect("finish");
+    let later = Mark {
+        commit: 6,
+        ..mark()
+    };
+    fresh.store.write(&Layer::new(), &later).expect("write");
+    drop((fresh, old));
+    let (_, found) = Generation::open(&path).expect("open");
+    assert_eq!(found, later);
+    assert!(!path.join("1").exists(), "the old one is gone");
 }
 
 #[test]
 fn an_entry_behind_the_sums_back_is_seen() {
     let dir = tempfile::tempdir().expect("temporary directory");
-    let path = dir.path().join("index");
+    let path = dir.path().join("store");
     let store = SledStore::create(&path).expect("create");
     store
         .write(&Layer::from([([101].into(), Some([2].into()))]), &mark())

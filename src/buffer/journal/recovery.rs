@@ -13,7 +13,7 @@ use super::scan::Scanner;
 use super::segment::{self, BadHeader, HEADER_BYTES, SegmentDir, SegmentHeader, VERSION, io_at};
 use super::walk::{Walked, walk, walk_error};
 use crate::buffer::OpenError;
-use crate::buffer::index::{Index, IndexError, Mark, SledStore, Store};
+use crate::buffer::index::{Generation, Index, IndexError, Mark, Store};
 use crate::buffer::options::Options;
 use crate::buffer::tables::Tables;
 use crate::types::Origin;
@@ -106,11 +106,22 @@ pub(in crate::buffer) fn recover(options: &Options) -> Result<Recovered, OpenErr
     if let Some(mark) = &mark {
         refuse_lost_tail(&dir, mark, &last)?;
     }
-    let mut replayed = Replay::new(&dir, &files.headers, &last).run(Index::new(store), mark)?;
+    let mut replayed =
+        Replay::new(&dir, &files.headers, &last, options).run(Index::new(store), mark)?;
     if let Replayed::Doubt(reason) = replayed {
         let store = rebuilt_index(options, &reason);
         doubt = Some(reason);
-        replayed = Replay::new(&dir, &files.headers, &last).run(Index::new(store), None)?;
+        replayed =
+            Replay::new(&dir, &files.headers, &last, options).run(Index::new(store), None)?;
+    }
+    if let Replayed::Doubt(reason) = replayed {
+        tracing::warn!(
+            reason,
+            "the buffer's index stays in memory until the next start"
+        );
+        let store = Store::Memory(std::collections::BTreeMap::new());
+        replayed =
+            Replay::new(&dir, &files.headers, &last, options).run(Index::new(store), None)?;
     }
     let Replayed::Done {
         tables,
@@ -292,7 +303,7 @@ fn refuse_lost_tail(dir: &SegmentDir, mark: &Mark, last: &Last) -> Result<(), Op
 /// A directory without segments. Where an index remembers commits, the journal was taken away.
 fn fresh(options: &Options) -> Result<Recovered, OpenError> {
     let path = journal_dir(&options.dir);
-    if let Ok((_, mark)) = SledStore::open_existing(&index_dir(&options.dir)) {
+    if let Ok((_, mark)) = Generation::open(&index_dir(&options.dir)) {
         let reason = format!(
             "all segments are missing, but the index has seen commit {} (to start anew, remove the whole buffer directory)",
             mark.commit
@@ -339,7 +350,7 @@ fn open_index(options: &Options, origin: Origin) -> (Store, Option<Mark>, Option
     let found = match fs::read_to_string(&doubt) {
         Ok(reason) => Err(IndexError(reason)),
         Err(_) if !path.exists() => Err(IndexError("there is none".to_owned())),
-        Err(_) => SledStore::open(&path),
+        Err(_) => Generation::open(&path),
     };
     match found {
         Ok((store, mark)) if mark.origin == origin => (Store::Sled(store), Some(mark), None),
@@ -370,7 +381,7 @@ fn rebuilt_index(options: &Options, reason: &str) -> Store {
 }
 
 fn fresh_index(options: &Options) -> Store {
-    match SledStore::create(&index_dir(&options.dir)) {
+    match Generation::first(&index_dir(&options.dir)) {
         Ok(store) => Store::Sled(store),
         Err(error) => {
             tracing::warn!(%error, "the buffer's index stays in memory until the next start");

@@ -4,8 +4,13 @@ use super::recovery::Last;
 use super::segment::{HEADER_BYTES, SegmentDir, SegmentHeader, io_at};
 use super::walk::{Frame, WalkError, Walked, walk, walk_error};
 use crate::buffer::OpenError;
+use crate::buffer::dirs::{INDEX_SPACE, has_space};
 use crate::buffer::index::{Index, IndexError, Location, Mark, after_prefix};
-use crate::buffer::tables::{ApplyError, Tables};
+use crate::buffer::keeper::INDEX_ENTRIES;
+use crate::buffer::options::Options;
+use crate::buffer::tables::{ApplyError, StreamId, Tables};
+use crate::types::now_ms;
+use std::path::Path;
 
 /// What a replay ended with.
 pub(in crate::buffer) enum Replayed {
@@ -24,10 +29,12 @@ pub(in crate::buffer) struct Replay<'a> {
     dir: &'a SegmentDir,
     headers: Vec<SegmentHeader>,
     last: &'a Last,
+    options: &'a Options,
 }
 
 /// Where the index joins in.
-struct Join {
+struct Join<'a> {
+    dir: &'a Path,
     mark: Option<Mark>,
     /// The end of the commit that the mark names was met, and there it is.
     met: bool,
@@ -35,19 +42,33 @@ struct Join {
 
 impl<'a> Replay<'a> {
     /// A replay of the segments that belong to the journal.
-    pub fn new(dir: &'a SegmentDir, headers: &[SegmentHeader], last: &'a Last) -> Self {
+    pub fn new(
+        dir: &'a SegmentDir,
+        headers: &[SegmentHeader],
+        last: &'a Last,
+        options: &'a Options,
+    ) -> Self {
         let headers = headers
             .iter()
             .filter(|header| last.segments.contains(&header.id))
             .copied()
             .collect();
-        Self { dir, headers, last }
+        Self {
+            dir,
+            headers,
+            last,
+            options,
+        }
     }
 
     /// Replays everything on top of an index that reflects the journal up to `mark` (`None`: an empty one).
     pub fn run(&self, index: Index, mark: Option<Mark>) -> Result<Replayed, OpenError> {
         let mut tables = Tables::new(self.dir.origin, index, mark.is_none());
-        let mut join = Join { mark, met: false };
+        let mut join = Join {
+            dir: &self.dir.path,
+            mark,
+            met: false,
+        };
         let (mut records, mut checked_bytes) = (0, 0);
         let mut previous: Option<(u64, Walked)> = None;
         for header in &self.headers {
@@ -102,7 +123,7 @@ impl<'a> Replay<'a> {
     fn finish(
         &self,
         mut tables: Tables,
-        join: &Join,
+        join: &Join<'_>,
         records: u64,
         checked_bytes: u64,
     ) -> Result<Replayed, OpenError> {
@@ -117,7 +138,11 @@ impl<'a> Replay<'a> {
             }
         }
         for id in 0..tables.streams.len() as u32 {
-            let fits = tables.forget_extents(id).and_then(|()| tables.covers(id));
+            // A past life trimmed by the same rules, and the index knows no more of what it had trimmed.
+            let trimmed = self.trim(&mut tables, id);
+            let fits = trimmed
+                .and_then(|()| tables.forget_extents(id))
+                .and_then(|()| tables.covers(id));
             match fits {
                 Ok(true) => {}
                 Ok(false) if join.mark.is_some() => {
@@ -146,7 +171,15 @@ impl<'a> Replay<'a> {
     }
 }
 
-impl Join {
+impl Replay<'_> {
+    fn trim(&self, tables: &mut Tables, id: StreamId) -> Result<(), IndexError> {
+        let keep = self.options.rule(&tables.streams[id as usize].name).0;
+        while tables.trim(id, keep, now_ms())? {}
+        Ok(())
+    }
+}
+
+impl Join<'_> {
     fn apply(
         &mut self,
         tables: &mut Tables,
@@ -165,6 +198,11 @@ impl Join {
         };
         tables.apply(frame.kind, frame.body, at, frame.end)?;
         tables.commit = frame.commit;
+        // An index that is rebuilt need not fit into memory.
+        let spill = self.mark.is_none() && tables.index.pending() >= INDEX_ENTRIES;
+        if spill && frame.last && has_space(self.dir, INDEX_SPACE) {
+            tables.index.spill()?;
+        }
         if let Some(mark) = self
             .mark
             .filter(|mark| frame.last && mark.commit == frame.commit)

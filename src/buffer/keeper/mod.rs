@@ -5,30 +5,31 @@
 //! the least that is live. A stream that stalls is moved along in this way, and pins no
 //! space but its own.
 
-use super::AppendError;
-use super::committer::queue::{Command, LiveRecord, Reply, Request};
-use super::index::{Location, Mark};
-use super::journal::frame::Kind;
-use super::journal::scan::{Next, Scanner};
-use super::journal::segment::{HEADER_BYTES, is_full};
-use super::options::Keep;
-use super::shared::{Chores, Shared};
-use super::tables::{ApplyError, Segment, StreamId, Tables};
+mod stored;
+
+use self::stored::Stored;
+use crate::buffer::AppendError;
+use crate::buffer::committer::queue::{Command, LiveRecord, Reply, Request};
+use crate::buffer::index::{Location, Mark};
+use crate::buffer::journal::frame::Kind;
+use crate::buffer::journal::scan::{Next, Scanner};
+use crate::buffer::journal::segment::{HEADER_BYTES, is_full};
+use crate::buffer::options::Keep;
+use crate::buffer::shared::{Chores, Shared};
+use crate::buffer::tables::{ApplyError, Segment, StreamId};
 use crate::types::now_ms;
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// The index is written once this many entries changed,
-pub(super) const INDEX_ENTRIES: usize = 4096;
+pub(in crate::buffer) const INDEX_ENTRIES: usize = 4096;
 /// or this long after the first change.
 const INDEX_AFTER: Duration = Duration::from_secs(5);
 /// Live records are moved in portions of this size.
 const PORTION: u64 = 512 << 10;
-/// Without this much free space on the device the index is not written; sled does not take that well.
-const INDEX_SPACE: u64 = 32 << 20;
 
 /// So many segments are cleaned without the journal getting shorter before that is given up.
 const FUTILE: u32 = 4;
@@ -44,11 +45,9 @@ enum Left {
 type Chore<T> = Result<T, Left>;
 
 /// See the module.
-pub(super) struct Keeper {
+pub(in crate::buffer) struct Keeper {
     shared: Arc<Shared>,
-    /// The position that the stored index reflects.
-    mark: Option<Mark>,
-    index_due: Option<Instant>,
+    stored: Stored,
     /// This much garbage could not be gathered.
     settled: u64,
     /// Streams are looked at this often for events that became too old.
@@ -68,8 +67,7 @@ impl Keeper {
             .map(|age| (age / 8).clamp(Duration::from_secs(1), Duration::from_secs(60)));
         Self {
             shared,
-            mark,
-            index_due: None,
+            stored: Stored::new(mark),
             settled: 0,
             age_tick,
         }
@@ -78,11 +76,9 @@ impl Keeper {
     /// Works until the committer has ended, then puts everything down and releases the directory.
     pub fn run(mut self) {
         loop {
-            let due = self
-                .index_due
-                .map(|due| due.saturating_duration_since(Instant::now()));
+            let due = self.stored.due_in();
             let timeout = [due, self.age_tick].into_iter().flatten().min();
-            let waiting_for_index = self.index_due.is_some();
+            let waiting_for_index = self.stored.is_due();
             let chores = self.shared.chores(timeout, |chores| {
                 let Chores {
                     trim,
@@ -113,14 +109,7 @@ impl Keeper {
                 other => other?,
             }
         }
-        if chores.index && self.index_due.is_none() {
-            self.index_due = Some(Instant::now() + INDEX_AFTER);
-        }
-        if chores.index_now || self.index_due.is_some_and(|due| due <= Instant::now()) {
-            self.index_due = None;
-            self.write_index()?;
-        }
-        Ok(())
+        self.keep_index(chores)
     }
 
     fn finish(mut self) {
@@ -129,6 +118,7 @@ impl Keeper {
             // What is not written now is replayed at the next opening.
             let _ = self.write_index();
         }
+        self.stored.close();
         self.shared.tables().index = super::index::Index::new(super::index::Store::Memory(
             std::collections::BTreeMap::new(),
         ));
@@ -138,11 +128,6 @@ impl Keeper {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         self.shared.closed.send_replace(true);
-    }
-
-    fn index_failed(&self, error: &super::index::IndexError) -> Left {
-        self.shared.doubt_index(&error.0);
-        Left::Stopped
     }
 
     /// Prepares the next segment's file, where the bound allows one more.
@@ -365,7 +350,7 @@ impl Keeper {
     /// Takes a segment out of the journal: first the record that says so, then its file.
     fn release(&mut self, id: u64) -> Chore<()> {
         // A stored index whose position is in no segment any more would have to be rebuilt at the next opening.
-        if self.mark.is_some_and(|mark| mark.end.segment <= id) {
+        if self.stored.mark.is_some_and(|mark| mark.end.segment <= id) {
             self.write_index()?;
         }
         self.ask(|reply| Request::Free { segment: id, reply })?;
@@ -381,36 +366,6 @@ impl Keeper {
             return Err(Left::Stopped);
         }
         Ok(())
-    }
-
-    /// Brings the stored index up to the last commit.
-    fn write_index(&mut self) -> Chore<()> {
-        if !self.has_index_space() {
-            return Ok(());
-        }
-        let (frozen, mark) = {
-            let mut tables = self.shared.tables();
-            let mark = mark_of(&tables);
-            (tables.index.freeze(), mark)
-        };
-        let Some((store, layer)) = frozen else {
-            return Ok(());
-        };
-        let written = store.write(&layer, &mark);
-        drop(layer);
-        match written {
-            Ok(()) => {
-                self.shared.tables().index.thaw();
-                self.mark = Some(mark);
-                Ok(())
-            }
-            Err(error) => Err(self.index_failed(&error)),
-        }
-    }
-
-    fn has_index_space(&self) -> bool {
-        rustix::fs::statvfs(&self.shared.options.dir)
-            .map_or(true, |stat| stat.f_bavail * stat.f_frsize > INDEX_SPACE)
     }
 
     fn push(&self, request: Request) {
@@ -429,14 +384,5 @@ impl Keeper {
             Ok(Err(AppendError::Full)) => Err(Left::NoRoom),
             _ => Err(Left::Stopped),
         }
-    }
-}
-
-/// The position that the tables reflect.
-fn mark_of(tables: &Tables) -> Mark {
-    Mark {
-        origin: tables.origin,
-        commit: tables.commit,
-        end: tables.end,
     }
 }

@@ -1,0 +1,161 @@
+//! The index stays small: it is compacted while it is used, and answers the same before, meanwhile and afterwards.
+
+#[path = "support/buffers.rs"]
+mod buffers;
+#[path = "support/generations.rs"]
+mod generations;
+
+use buffers::*;
+use generations::*;
+use rand::{SeedableRng, rngs::StdRng};
+use sidekick::buffer::{Buffer, Options};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+/// Both generations while a compaction lasts. One is compacted from 2 MiB on where little is in it.
+const INDEX_BYTES_MAX: u64 = 24 << 20;
+/// So often the index is filled and emptied again.
+const CYCLES: u64 = 3;
+/// Rounds until it is compacted, at most.
+const ROUNDS_MAX: u64 = 10_000;
+
+async fn answers(buffer: &Buffer, model: &BTreeMap<String, String>) {
+    let state = buffer.state(&scope("world")).await.expect("reads");
+    let expected: Vec<_> = model
+        .iter()
+        .map(|(name, value)| (key(name), payload(value)))
+        .collect();
+    assert_eq!(state, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_index_is_compacted_while_it_is_used() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let options = index_options(dir.path());
+    let mut random = StdRng::seed_from_u64(4);
+    let mut model = BTreeMap::new();
+    let buffer = open(&options).await;
+    let epoch = activate(&buffer, "lobby").await;
+    let mut most = 0;
+    for cycle in 0..CYCLES {
+        let first = cycle * (BATCHES + 1) + 1;
+        play(&buffer, epoch, first..first + BATCHES).await;
+        churn(&buffer, &mut random, &mut model).await;
+        let restored = buffer.restore(&scope("lobby")).await.expect("restores");
+        assert_eq!(restored.tail.len(), BATCHES as usize * RUNS);
+        let filled = (newest(&options), index_bytes(&options));
+        settle(&buffer, epoch, first + BATCHES).await;
+        let mut rounds = 0;
+        while newest(&options) == filled.0 || generations(&options).len() > 1 {
+            churn(&buffer, &mut random, &mut model).await;
+            most = most.max(index_bytes(&options));
+            rounds += 1;
+            assert!(rounds < ROUNDS_MAX, "{} bytes", index_bytes(&options));
+            if generations(&options).len() > 1 {
+                answers(&buffer, &model).await;
+            }
+        }
+        println!(
+            "{filled:?} → {} after {rounds} rounds",
+            index_bytes(&options)
+        );
+        assert!(index_bytes(&options) < filled.1 / 2, "{filled:?}");
+        answers(&buffer, &model).await;
+    }
+    println!("{most} bytes at most");
+    assert!(most < INDEX_BYTES_MAX, "the index took {most} bytes");
+    buffer.close().await;
+    assert_eq!(generations(&options).len(), 1, "closing leaves one");
+    let buffer = open(&options).await;
+    assert_eq!(buffer.info().opened.index_rebuilt, None);
+    answers(&buffer, &model).await;
+    let before = beyond_cursors(&witnessed(&buffer).await);
+    buffer.close().await;
+    std::fs::remove_dir_all(options.dir.join("index")).expect("removes the index");
+    let buffer = open(&options).await;
+    assert_eq!(beyond_cursors(&witnessed(&buffer).await), before);
+    buffer.close().await;
+}
+
+/// Not a test of its own: the process that gets killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn writer() {
+    let Ok(dir) = std::env::var("SIDEKICK_INDEX_DIR") else {
+        return;
+    };
+    let options = index_options(dir.as_ref());
+    let buffer = open(&options).await;
+    let mut random = StdRng::seed_from_u64(buffer.incarnation());
+    let (mut model, mut first) = (BTreeMap::new(), 1);
+    let epoch = activate(&buffer, "lobby").await;
+    loop {
+        play(&buffer, epoch, first..first + BATCHES).await;
+        settle(&buffer, epoch, first + BATCHES).await;
+        first += BATCHES + 1;
+        let generation = newest(&options);
+        while newest(&options) == generation || generations(&options).len() > 1 {
+            let (revision, last) = churn(&buffer, &mut random, &mut model).await;
+            println!("acknowledged {revision} {last}");
+        }
+    }
+}
+
+/// Runs the writer until a compaction is under way and it said so many lines more; then kills it. What it said last.
+fn kill_while_compacting(options: &Options, dir: &std::path::Path, more: usize) -> (u64, u64) {
+    let mut child = Command::new(std::env::current_exe().expect("this binary"))
+        .args(["writer", "--exact", "--nocapture"])
+        .env("SIDEKICK_INDEX_DIR", dir)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let out = BufReader::new(child.stdout.take().expect("piped"));
+    let (mut told, mut left) = ((0, 0), None);
+    for line in out.lines() {
+        let line = line.expect("reads");
+        if let Some(numbers) = line.strip_prefix("acknowledged ") {
+            let (revision, last) = numbers.split_once(' ').expect("two numbers");
+            told = (
+                revision.parse().expect("a number"),
+                last.parse().expect("a number"),
+            );
+        }
+        if left.is_none() && generations(options).len() > 1 {
+            left = Some(more);
+        }
+        if let Some(left) = &mut left {
+            if *left == 0 {
+                child.kill().expect("kills");
+            }
+            *left = left.saturating_sub(1);
+        }
+    }
+    let status = child.wait().expect("ends");
+    assert!(left.is_some() && !status.success(), "it ended by itself");
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compaction_that_is_killed_leaves_a_good_index() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let options = index_options(dir.path());
+    let mut half = 0;
+    for round in 0..4 {
+        let (revision, last) = kill_while_compacting(&options, dir.path(), round);
+        half += usize::from(generations(&options).len() > 1);
+        let buffer = open(&options).await;
+        assert_eq!(buffer.info().opened.index_rebuilt, None, "round {round}");
+        let restored = buffer.restore(&scope("world")).await.expect("restores");
+        assert!(restored.revision >= revision, "round {round}");
+        assert!(buffer.stream(&stream("log")).expect("known").last >= last);
+        let with_index = beyond_cursors(&witnessed(&buffer).await);
+        buffer.close().await;
+        assert_eq!(generations(&options).len(), 1, "the other is gone");
+        std::fs::rename(options.dir.join("index"), dir.path().join("kept")).expect("renames");
+        let buffer = open(&options).await;
+        assert_eq!(beyond_cursors(&witnessed(&buffer).await), with_index);
+        buffer.close().await;
+        std::fs::remove_dir_all(dir.path().join("kept")).expect("removes");
+    }
+    assert!(half > 0, "no kill came in the middle of a compaction");
+}
