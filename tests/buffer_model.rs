@@ -7,9 +7,15 @@ mod buffers;
 use buffers::*;
 use proptest::prelude::*;
 use proptest::test_runner::{FailurePersistence, FileFailurePersistence};
-use sidekick::buffer::{AppendError, Buffer, Change, Options, Producer, Start};
+use sidekick::buffer::{
+    AppendError, Buffer, Change, Limit, Options, Producer, Start, StreamRule, WhenFull,
+};
 use sidekick::types::{Key, Payload, Scope, StreamName};
 use std::collections::BTreeMap;
+
+/// What two of the streams may hold that the sink lacks: the one refuses more, the other drops its oldest.
+const REFUSES: (&str, u64) = ("s2", 30);
+const DROPS: (&str, u64) = ("s3", 20);
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -53,6 +59,27 @@ struct StreamModel {
     events: Vec<Payload>,
     cursor: u64,
     producer: Option<(u64, u64, u64)>,
+    /// All up to here were dropped or acknowledged; so many were lost.
+    gone: u64,
+    dropped: u64,
+}
+
+impl StreamModel {
+    /// What the sink lacks.
+    fn held(&self) -> u64 {
+        self.events.len() as u64 - self.cursor.max(self.gone)
+    }
+
+    /// Adds events; drops the oldest beyond a limit.
+    fn push(&mut self, name: &StreamName, payload: Payload) {
+        self.events.push(payload);
+        let (drops, limit) = DROPS;
+        if *name == stream(drops) && self.held() > limit {
+            let gone = self.events.len() as u64 - limit;
+            self.dropped += gone - self.cursor.max(self.gone);
+            self.gone = gone;
+        }
+    }
 }
 
 #[derive(Default)]
@@ -77,6 +104,13 @@ struct World {
 }
 
 impl World {
+    /// Whether a stream refuses so many events.
+    fn refuses(&self, name: &StreamName, count: usize) -> bool {
+        let (refuses, limit) = REFUSES;
+        let held = self.streams.get(name).map_or(0, StreamModel::held);
+        *name == stream(refuses) && held + count as u64 > limit
+    }
+
     /// A payload that no other event has.
     fn fresh(&mut self, size: u16) -> Payload {
         self.count += 1;
@@ -147,6 +181,11 @@ impl World {
 
     async fn append(&mut self, name: &StreamName, n: u8, size: u16, by_producer: bool) {
         let payloads: Vec<_> = (0..n).map(|_| self.fresh(size)).collect();
+        if self.refuses(name, payloads.len()) {
+            let refused = self.buffer.append(name, payloads, None).await;
+            assert_eq!(refused, Err(AppendError::Full));
+            return;
+        }
         let model = self.streams.entry(name.clone()).or_default();
         let first = model.events.len() as u64 + 1;
         let last = first + u64::from(n) - 1;
@@ -160,7 +199,9 @@ impl World {
         } else {
             model.producer
         };
-        model.events.extend(payloads.iter().cloned());
+        for payload in &payloads {
+            model.push(name, payload.clone());
+        }
         let appended = self
             .buffer
             .append(name, payloads, producer)
@@ -198,12 +239,18 @@ impl World {
             .map(|(s, size)| (stream(&format!("s{s}")), self.fresh(*size)))
             .collect();
         let changes = self.changes(changes);
+        let to_refuser = events.iter().filter(|(to, _)| *to == stream(REFUSES.0));
+        let refused = self.refuses(&stream(REFUSES.0), to_refuser.count());
         let model = self.scopes.entry(name.clone()).or_default();
         let mut batch = batch(&name.to_string(), model.epoch, model.batch + 1);
         (batch.events, batch.changes) = (events.clone(), changes.clone());
         let committed = self.buffer.commit(batch).await;
         if model.epoch == 0 {
             assert_eq!(committed, Err(AppendError::StaleEpoch { current: 0 }));
+            return;
+        }
+        if refused {
+            assert_eq!(committed, Err(AppendError::Full), "whole or not at all");
             return;
         }
         model.batch += 1;
@@ -220,10 +267,10 @@ impl World {
             (false, model.batch, model.rev)
         );
         for (stream, payload) in events {
-            let events = &mut self.streams.entry(stream.clone()).or_default().events;
-            events.push(payload);
+            let events = self.streams.entry(stream.clone()).or_default();
+            events.push(&stream, payload);
             if changes.is_empty() {
-                model.tail.push((stream, events.len() as u64));
+                model.tail.push((stream, events.events.len() as u64));
             }
         }
     }
@@ -294,7 +341,7 @@ impl World {
             let pinned = pins
                 .flat_map(|scope| &scope.tail)
                 .filter(|(stream, _)| stream == name)
-                .map(|(_, seq)| *seq)
+                .map(|(_, seq)| (*seq).max(model.gone + 1))
                 .min();
             let mut records = self
                 .buffer
@@ -310,10 +357,13 @@ impl World {
             }
             let first = records.first().map_or(last + 1, |record| record.seq);
             assert!(
-                first <= model.cursor + 1,
-                "{name}: {first} is beyond the cursor {}",
-                model.cursor
+                (model.gone + 1..=model.cursor.max(model.gone) + 1).contains(&first),
+                "{name}: {first} is beyond the cursor {} or was dropped ({})",
+                model.cursor,
+                model.gone
             );
+            let info = self.buffer.stream(name).expect("known");
+            assert_eq!((info.last, info.dropped), (last, model.dropped), "{name}");
             assert!(
                 pinned.is_none_or(|pinned| first <= pinned),
                 "{name}: {first} is beyond the tail at {pinned:?}"
@@ -327,7 +377,6 @@ impl World {
                     record.seq
                 );
             }
-            assert_eq!(self.buffer.stream(name).expect("known").last, last);
         }
     }
 
@@ -354,7 +403,12 @@ impl World {
                 .map(|event| (event.stream.clone(), event.seq))
                 .collect();
             if model.has_point {
-                assert_eq!(tail, model.tail, "{name}");
+                let gone = |stream| self.streams.get(stream).map_or(0, |model| model.gone);
+                let expected = model
+                    .tail
+                    .iter()
+                    .filter(|(stream, seq)| *seq > gone(stream));
+                assert_eq!(tail, expected.cloned().collect::<Vec<_>>(), "{name}");
             } else {
                 assert!(
                     model.tail.ends_with(&tail) || !tail.is_empty(),
@@ -372,6 +426,22 @@ fn apply(state: &mut BTreeMap<Key, Payload>, changes: &[Change]) {
             Change::Delete(key) => drop(state.remove(key)),
         }
     }
+}
+
+fn limits() -> Vec<StreamRule> {
+    let rule = |(pattern, count): (&str, u64), when_full| StreamRule {
+        pattern: pattern.to_owned(),
+        limit: Limit {
+            count: Some(count),
+            ..Limit::default()
+        },
+        when_full: Some(when_full),
+        ..StreamRule::default()
+    };
+    vec![
+        rule(REFUSES, WhenFull::Reject),
+        rule(DROPS, WhenFull::DropOldest),
+    ]
 }
 
 /// Short unless `PROPTEST_CASES` asks for more.
@@ -396,6 +466,7 @@ proptest! {
             let dir = tempfile::tempdir().expect("temporary directory");
             let mut options = options(dir.path());
             options.sinks.push(sink_rule("khepri", Start::First));
+            options.streams = limits();
             let buffer = open(&options).await;
             let mut world = World { options, buffer, streams: BTreeMap::new(), scopes: BTreeMap::new(), count: 0 };
             for op in &ops {

@@ -299,7 +299,7 @@ async fn limits_alone_trim_where_there_is_no_sink() {
     let keep = |pattern: &str, keep| StreamRule {
         pattern: pattern.into(),
         keep,
-        when_full: None,
+        ..StreamRule::default()
     };
     options.streams.push(keep(
         "count",

@@ -11,7 +11,7 @@ mod session;
 use bytes::Bytes;
 use player::{Player, batch, batch_of, bytes, hello, number};
 use session::Stage;
-use sidekick::buffer::{Options, SinkRule, Start, WhenFull};
+use sidekick::buffer::{Limit, Options, SinkRule, Start, StreamRule, WhenFull};
 use sidekick::godot::frame::frame;
 use sidekick::godot::variant::Variant;
 use sidekick::godot::{SessionError, SessionLimits};
@@ -341,6 +341,33 @@ async fn a_full_buffer_that_blocks_is_told_and_waited_out() {
 async fn a_full_buffer_that_rejects_is_told_and_tried_again() {
     a_full_buffer_is_told_and_waited_out(|options| {
         small(options);
+        options.when_full = WhenFull::Reject;
+    })
+    .await;
+}
+
+fn limited(options: &mut Options) {
+    small(options);
+    options.max_bytes = 8 << 20;
+    options.streams = vec![StreamRule {
+        pattern: "events".to_owned(),
+        limit: Limit {
+            count: Some(20),
+            ..Limit::default()
+        },
+        ..StreamRule::default()
+    }];
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_at_its_limit_is_told_and_waited_out() {
+    a_full_buffer_is_told_and_waited_out(limited).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_rejects_at_its_limit_is_told_and_tried_again() {
+    a_full_buffer_is_told_and_waited_out(|options| {
+        limited(options);
         options.when_full = WhenFull::Reject;
     })
     .await;

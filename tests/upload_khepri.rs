@@ -72,7 +72,7 @@ impl Side {
                 count: Some(count),
                 ..Keep::default()
             },
-            when_full: None,
+            ..StreamRule::default()
         };
         options.streams = vec![keep("kept", 1_000_000), keep("*", 1)];
         let buffer = tokio::task::spawn_blocking(|| Buffer::open(options));

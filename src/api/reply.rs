@@ -1,6 +1,6 @@
 //! Replies as terms: maps with atom keys from a fixed set, text as binaries, times in integer milliseconds.
 
-use crate::buffer::{Info, StreamInfo};
+use crate::buffer::{Info, Limit, StreamInfo};
 use crate::etf::{Pid, Term};
 use crate::ports::Beat;
 use crate::supervisor::{
@@ -169,7 +169,26 @@ pub fn stream(info: &StreamInfo) -> Term {
         ("bytes", Term::int(info.bytes)),
         ("cursors", Term::Map(cursors)),
         ("dropped", Term::int(info.dropped)),
+        ("limit", limit(&info.limit)),
+        ("full", Term::bool(info.full)),
     ])
+}
+
+/// The limits that are set, or `nil`.
+fn limit(limit: &Limit) -> Term {
+    if !limit.is_set() {
+        return Term::nil();
+    }
+    let age_ms = limit.age.map(|age| age.as_millis() as u64);
+    let fields = [
+        ("bytes", limit.bytes),
+        ("count", limit.count),
+        ("age_ms", age_ms),
+    ];
+    let set = fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, Term::int(value?))));
+    Term::map(set.collect::<Vec<_>>())
 }
 
 /// Figures of the buffer.
@@ -180,6 +199,7 @@ pub fn buffer(info: &Info) -> Term {
         ("segments", Term::int(info.segments)),
         ("full", Term::bool(info.full)),
         ("streams", Term::int(info.streams)),
+        ("streams_full", Term::int(info.streams_full)),
         ("scopes", Term::int(info.scopes)),
         ("commits", Term::int(info.commits)),
         ("dropped", Term::int(info.dropped)),

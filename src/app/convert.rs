@@ -23,6 +23,11 @@ pub fn buffer_options(config: &Config) -> buffer::Options {
             age: rule.keep.age,
             count: rule.keep.count,
         },
+        limit: buffer::Limit {
+            bytes: rule.limit.bytes,
+            age: rule.limit.age,
+            count: rule.limit.count,
+        },
         when_full: rule.when_full.map(when_full),
     });
     let sinks = config.sinks.iter().map(|sink| buffer::SinkRule {

@@ -1,7 +1,8 @@
 //! The handle by which all others use the buffer. Clones are cheap and share one committer.
 
 use super::committer::queue::{Command, Reply, Request};
-use super::shared::{Lane, Shared};
+use super::lanes::Lane;
+use super::shared::Shared;
 use super::{
     Activated, AppendError, Appended, Change, Committed, Info, Producer, ReadError, Record,
     Restored, SessionBatch, StateDelta, StreamInfo,
@@ -95,7 +96,8 @@ impl Buffer {
     ) -> Result<Appended, AppendError> {
         let bytes = payloads.iter().map(|payload| payload.len() + 4).sum();
         let stream = stream.clone();
-        self.request(&self.shared().appends, bytes, |reply| Request::Append {
+        let lane = self.shared().append_lane(&stream);
+        self.request(&lane, bytes, |reply| Request::Append {
             stream,
             payloads,
             producer,
@@ -116,8 +118,10 @@ impl Buffer {
             .map(|(_, payload)| payload.len() + 4)
             .sum();
         let changes: usize = batch.changes.iter().map(change_bytes).sum();
-        self.request(&self.shared().batches, events + changes, |reply| {
-            Request::Batch { batch, reply }
+        let lane = self.shared().batch_lane(&batch.scope);
+        self.request(&lane, events + changes, |reply| Request::Batch {
+            batch,
+            reply,
         })
         .await
     }
@@ -229,12 +233,13 @@ impl Buffer {
 
     /// All streams there ever were, by name.
     pub fn streams(&self) -> Vec<StreamInfo> {
+        let full = self.shared().full_streams();
         let mut streams: Vec<StreamInfo> = self
             .shared()
             .tables()
             .streams
             .iter()
-            .map(super::tables::Stream::info)
+            .map(|stream| self.shared().stream_info(stream, &full))
             .collect();
         streams.sort_by(|a, b| a.name.cmp(&b.name));
         streams
@@ -242,10 +247,16 @@ impl Buffer {
 
     /// One stream.
     pub fn stream(&self, stream: &StreamName) -> Option<StreamInfo> {
+        let full = self.shared().full_streams();
         self.shared()
             .tables()
             .stream(stream)
-            .map(super::tables::Stream::info)
+            .map(|stream| self.shared().stream_info(stream, &full))
+    }
+
+    /// Whether a stream is at its own limit.
+    pub fn is_full(&self, stream: &StreamName) -> bool {
+        self.shared().full_streams().contains(stream)
     }
 
     /// A sink has everything of a stream up to `seq`. Takes effect at once; reaches the journal within 50 ms or with the next
@@ -378,6 +389,7 @@ impl Buffer {
     pub fn info(&self) -> Info {
         let shared = self.shared();
         let spare = u64::from(shared.dir.has_spare());
+        let streams_full = shared.full_streams().len() as u64;
         let tables = shared.tables();
         let segments = tables.segments.len() as u64 + spare;
         Info {
@@ -386,6 +398,7 @@ impl Buffer {
             segments,
             full: shared.full.load(Ordering::Relaxed),
             streams: tables.streams.len() as u64,
+            streams_full,
             scopes: tables.scopes.len() as u64,
             commits: tables.commit,
             dropped: tables.streams.iter().map(|stream| stream.dropped).sum(),

@@ -26,6 +26,7 @@ mod index;
 pub mod inspect;
 mod journal;
 mod keeper;
+mod lanes;
 mod lock;
 mod model;
 mod open;
@@ -42,5 +43,5 @@ pub use model::{
     StateDelta, StreamInfo, TailEvent,
 };
 pub use options::{
-    Keep, Options, RESERVE_BYTES, SEGMENT_BYTES, SinkRule, Start, StreamRule, WhenFull,
+    Keep, Limit, Options, RESERVE_BYTES, Rule, SEGMENT_BYTES, SinkRule, Start, StreamRule, WhenFull,
 };

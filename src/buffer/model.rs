@@ -1,5 +1,6 @@
 //! The values that go into and come out of a buffer.
 
+use super::options::Limit;
 use crate::types::{
     BatchNumber, Epoch, Key, Payload, Revision, Scope, Sequence, SinkName, StreamName, Token,
     UnixMillis,
@@ -128,6 +129,10 @@ pub struct StreamInfo {
     pub cursors: Vec<(SinkName, Sequence)>,
     /// Events dropped before every sink had them.
     pub dropped: u64,
+    /// What it may hold that its sinks lack.
+    pub limit: Limit,
+    /// It is at its limit: appends wait, are refused, or drop the oldest.
+    pub full: bool,
 }
 
 /// The coalesced changes of a scope that a sink lacks.
@@ -167,6 +172,8 @@ pub struct Info {
     pub full: bool,
     /// Number of streams.
     pub streams: u64,
+    /// Streams that are at their own limit.
+    pub streams_full: u64,
     /// Number of state scopes.
     pub scopes: u64,
     /// Group commits since the origin began.

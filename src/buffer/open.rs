@@ -9,7 +9,7 @@ use super::journal::segment::io_at;
 use super::journal::writer::Journal;
 use super::keeper::Keeper;
 use super::lock::DirLock;
-use super::options::Start;
+use super::options::{Start, WhenFull};
 use super::shared::Shared;
 use super::tables::Tables;
 use super::{AppendError, Buffer, OpenError, Opened, Options};
@@ -104,6 +104,25 @@ fn checked(mut options: Options) -> Result<Options, OpenError> {
         .clamp(SEGMENT_MIN, largest.min(1 << 30))
         / 4096
         * 4096;
+    for rule in &options.streams {
+        let limit = &rule.limit;
+        if limit.bytes == Some(0)
+            || limit.count == Some(0)
+            || limit.age.is_some_and(|age| age.is_zero())
+        {
+            return invalid(format!(
+                "a limit of {:?} is 0, at least 1 is needed",
+                rule.pattern
+            ));
+        }
+        let when_full = rule.when_full.unwrap_or(options.when_full);
+        if limit.age.is_some() && when_full != WhenFull::DropOldest {
+            return invalid(format!(
+                "an age limit of {:?} drops what is older, so it needs WhenFull::DropOldest",
+                rule.pattern
+            ));
+        }
+    }
     for (n, sink) in options.sinks.iter().enumerate() {
         if options.sinks[..n]
             .iter()

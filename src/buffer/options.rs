@@ -40,6 +40,31 @@ impl Keep {
     }
 }
 
+/// How much a stream may hold that its sinks lack (all it holds, where no sink has a cursor in it). [`WhenFull`] says what
+/// an append meets at the limit. What sinks have does not count: how much of that stays is [`Keep`]'s to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limit {
+    /// Bytes as [`StreamInfo::bytes`](super::StreamInfo::bytes) counts them. Never more; where a cursor stands within an
+    /// extent up to 64 KiB less, and `DropOldest` drops whole extents of up to 64 KiB.
+    pub bytes: Option<u64>,
+    /// Events, exactly.
+    pub count: Option<u64>,
+    /// Older events are dropped (to within 64 KiB of neighbours, and an eighth of the age). Needs [`WhenFull::DropOldest`].
+    pub age: Option<Duration>,
+}
+
+impl Limit {
+    /// Whether any limit is set.
+    pub fn is_set(&self) -> bool {
+        self.bounds_appends() || self.age.is_some()
+    }
+
+    /// Whether an append can meet it.
+    pub fn bounds_appends(&self) -> bool {
+        self.bytes.is_some() || self.count.is_some()
+    }
+}
+
 /// Rules for the streams whose name matches a pattern; the first match counts.
 #[derive(Debug, Clone, Default)]
 pub struct StreamRule {
@@ -47,8 +72,21 @@ pub struct StreamRule {
     pub pattern: String,
     /// What stays readable.
     pub keep: Keep,
+    /// What it may hold that its sinks lack.
+    pub limit: Limit,
     /// Overrides [`Options::when_full`].
     pub when_full: Option<WhenFull>,
+}
+
+/// What holds for one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rule {
+    /// What stays readable.
+    pub keep: Keep,
+    /// What it may hold that its sinks lack.
+    pub limit: Limit,
+    /// What an append meets at a limit: the stream's or the buffer's.
+    pub when_full: WhenFull,
 }
 
 /// Where a sink begins in streams that exist when it is first named.
@@ -114,14 +152,27 @@ impl Options {
         }
     }
 
-    /// The rule for a stream: what it keeps and what it does when full.
-    pub fn rule(&self, stream: &StreamName) -> (Keep, WhenFull) {
+    /// What holds for a stream.
+    pub fn rule(&self, stream: &StreamName) -> Rule {
         self.streams
             .iter()
             .find(|rule| matches(rule.pattern.as_bytes(), stream.as_bytes()))
-            .map_or((Keep::default(), self.when_full), |rule| {
-                (rule.keep, rule.when_full.unwrap_or(self.when_full))
-            })
+            .map_or(
+                Rule {
+                    when_full: self.when_full,
+                    ..Rule::default()
+                },
+                |rule| Rule {
+                    keep: rule.keep,
+                    limit: rule.limit,
+                    when_full: rule.when_full.unwrap_or(self.when_full),
+                },
+            )
+    }
+
+    /// Whether appends to some streams can meet a limit of the stream.
+    pub fn has_limits(&self) -> bool {
+        self.streams.iter().any(|rule| rule.limit.bounds_appends())
     }
 }
 

@@ -2,48 +2,17 @@
 
 use super::committer::queue::Queue;
 use super::journal::segment::SegmentDir;
+use super::lanes::{Lane, Lanes};
 use super::lock::DirLock;
-use super::model::Opened;
-use super::options::Options;
-use super::tables::Tables;
+use super::model::{Opened, StreamInfo};
+use super::options::{Options, WhenFull};
+use super::tables::{Stream, Tables};
+use crate::types::{Scope, StreamName};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-
-/// Bytes of requests that may wait for the committer in each lane, in units of [`UNIT`].
-const QUEUE_UNITS: usize = 8 << 10;
-/// A permit stands for so many bytes.
-const UNIT: usize = 1 << 10;
-/// Requests that may wait for the committer.
-const QUEUE_REQUESTS: usize = 4096;
-
-/// Bounds the requests of one kind on their way to the committer: their number and their bytes. Appends that wait for space
-/// thus hold up neither sessions' batches nor state changes.
-pub(super) struct Lane {
-    requests: Arc<Semaphore>,
-    bytes: Arc<Semaphore>,
-}
-
-impl Default for Lane {
-    fn default() -> Self {
-        Self {
-            requests: Arc::new(Semaphore::new(QUEUE_REQUESTS)),
-            bytes: Arc::new(Semaphore::new(QUEUE_UNITS)),
-        }
-    }
-}
-
-impl Lane {
-    /// Waits for the permits of a request of this size. Cancel-safe; first come, first served.
-    pub async fn enter(&self, bytes: usize) -> Vec<OwnedSemaphorePermit> {
-        let units = bytes.div_ceil(UNIT).clamp(1, QUEUE_UNITS) as u32;
-        let request = Arc::clone(&self.requests).acquire_owned().await;
-        let bytes = Arc::clone(&self.bytes).acquire_many_owned(units).await;
-        // The semaphores are never closed.
-        [request, bytes].into_iter().flatten().collect()
-    }
-}
+use tokio::sync::watch;
 
 /// What the keeper has been asked to do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -100,12 +69,13 @@ pub(super) struct Shared {
     pub dir: SegmentDir,
     pub opened: Opened,
     pub queue: Queue,
-    pub appends: Lane,
-    pub batches: Lane,
+    lanes: Lanes,
     pub controls: Lane,
     pub committed: watch::Sender<u64>,
     pub failure: watch::Sender<Option<String>>,
     pub full: AtomicBool,
+    /// Streams at their own limit.
+    full_streams: Mutex<HashSet<StreamName>>,
     /// Held while the spare segment is made or taken.
     pub spare: Mutex<()>,
     pub lock: Mutex<Option<DirLock>>,
@@ -132,12 +102,12 @@ impl Shared {
             dir,
             opened,
             queue: Queue::default(),
-            appends: Lane::default(),
-            batches: Lane::default(),
+            lanes: Lanes::default(),
             controls: Lane::default(),
             committed: watch::Sender::new(tables.commit),
             failure: watch::Sender::new(None),
             full: AtomicBool::new(false),
+            full_streams: Mutex::default(),
             spare: Mutex::new(()),
             lock: Mutex::new(Some(lock)),
             stopped: watch::Sender::new(None),
@@ -152,6 +122,38 @@ impl Shared {
     /// buffer, so nothing is built on them.
     pub fn tables(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The way in for appends to a stream. Where they may have to wait for this stream alone, it is the stream's own.
+    pub fn append_lane(&self, stream: &StreamName) -> Arc<Lane> {
+        let rule = self.options.rule(stream);
+        if rule.limit.bounds_appends() && rule.when_full == WhenFull::Block {
+            self.lanes.of_stream(stream)
+        } else {
+            self.lanes.appends()
+        }
+    }
+
+    /// The way in for a session's batches. Where they may have to wait for a stream's limit, it is the session's own.
+    pub fn batch_lane(&self, scope: &Scope) -> Arc<Lane> {
+        if self.options.has_limits() {
+            self.lanes.of_scope(scope)
+        } else {
+            self.lanes.batches()
+        }
+    }
+
+    /// The streams that are at their own limit.
+    pub fn full_streams(&self) -> MutexGuard<'_, HashSet<StreamName>> {
+        self.full_streams
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of a stream, for others.
+    pub fn stream_info(&self, stream: &Stream, full: &HashSet<StreamName>) -> StreamInfo {
+        let limit = self.options.rule(&stream.name).limit;
+        stream.info(limit, full.contains(&stream.name))
     }
 
     /// Asks the keeper for something.

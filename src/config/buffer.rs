@@ -2,8 +2,8 @@
 
 use super::build::Context;
 use super::error::Fault;
-use super::model::{BufferConfig, Keep, StreamRule};
-use super::raw::{RawBuffer, RawStream};
+use super::model::{BufferConfig, Keep, StreamLimit, StreamRule, WhenFull};
+use super::raw::{RawBuffer, RawKeep, RawStream};
 use super::values::show_size;
 use toml::Spanned;
 
@@ -49,11 +49,11 @@ pub(super) fn build(
         max_bytes,
         when_full: raw.when_full,
         segment_bytes,
-        streams: rules(streams)?,
+        streams: rules(streams, raw.when_full)?,
     })
 }
 
-fn rules(raw: Vec<Spanned<RawStream>>) -> Result<Vec<StreamRule>, Fault> {
+fn rules(raw: Vec<Spanned<RawStream>>, of_buffer: WhenFull) -> Result<Vec<StreamRule>, Fault> {
     let mut rules: Vec<StreamRule> = Vec::new();
     for rule in raw.into_iter().map(Spanned::into_inner) {
         let (span, pattern) = (rule.pattern.span(), rule.pattern.get_ref());
@@ -71,8 +71,12 @@ fn rules(raw: Vec<Spanned<RawStream>>) -> Result<Vec<StreamRule>, Fault> {
                 ),
             ));
         }
+        let when_full = rule.when_full.unwrap_or(of_buffer);
         rules.push(StreamRule {
             pattern: rule.pattern.into_inner(),
+            limit: rule
+                .limit
+                .map_or(Ok(StreamLimit::default()), |raw| limit(raw, when_full))?,
             keep: Keep {
                 bytes: rule.keep.bytes.map(|size| size.0),
                 age: rule.keep.age.map(|span| span.0),
@@ -82,6 +86,28 @@ fn rules(raw: Vec<Spanned<RawStream>>) -> Result<Vec<StreamRule>, Fault> {
         });
     }
     Ok(rules)
+}
+
+fn limit(raw: Spanned<RawKeep>, when_full: WhenFull) -> Result<StreamLimit, Fault> {
+    let (span, raw) = (raw.span(), raw.into_inner());
+    let limit = StreamLimit {
+        bytes: raw.bytes.map(|size| size.0),
+        age: raw.age.map(|span| span.0),
+        count: raw.count,
+    };
+    if limit.bytes == Some(0)
+        || limit.count == Some(0)
+        || limit.age.is_some_and(|age| age.is_zero())
+    {
+        let message = "a limit of 0 lets nothing in; give more, or leave it out for no limit";
+        return Err(Fault::at(span, message));
+    }
+    if limit.age.is_some() && when_full != WhenFull::DropOldest {
+        let message = "limit.age drops records that are older, so it needs when_full = \"drop_oldest\" in the same [[stream]]; \
+                       add that, or limit bytes or count";
+        return Err(Fault::at(span, message));
+    }
+    Ok(limit)
 }
 
 /// A stream pattern has the length of a stream name.

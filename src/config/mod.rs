@@ -32,7 +32,7 @@ pub use error::{ConfigError, Place};
 pub use model::{
     AllowStart, Backoff, BufferConfig, Config, Cookie, Environment, EpmdConfig, Keep, LogConfig,
     LogFormat, NodeConfig, OnExit, Restart, RunConfig, ServerConfig, SessionConfig, SinkConfig,
-    SinkKind, SinkLimits, SinkStart, StreamRule, TlsConfig, WhenFull,
+    SinkKind, SinkLimits, SinkStart, StreamLimit, StreamRule, TlsConfig, WhenFull,
 };
 
 use serde::Serialize;

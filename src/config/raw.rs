@@ -77,9 +77,11 @@ pub(super) struct RawStream {
     pub pattern: Spanned<String>,
     #[serde(default)]
     pub keep: RawKeep,
+    pub limit: Option<Spanned<RawKeep>>,
     pub when_full: Option<WhenFull>,
 }
 
+/// Of `keep`, and of `limit`.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawKeep {

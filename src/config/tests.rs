@@ -83,6 +83,7 @@ fn the_documented_example_is_read() {
         [[stream]]
         pattern = "audit:*"
         keep = { age = "1h", count = 10 }
+        limit = { bytes = "256MiB", count = 1000000 }
         when_full = "block"
         [[server]]
         id = "lobby"
@@ -105,6 +106,11 @@ fn the_documented_example_is_read() {
     assert_eq!(
         config.buffer.streams[0].keep.age,
         Some(Duration::from_secs(3600))
+    );
+    let limit = config.buffer.streams[0].limit;
+    assert_eq!(
+        (limit.bytes, limit.count),
+        (Some(256 << 20), Some(1_000_000))
     );
     let server = &config.servers[0];
     assert_eq!(server.command[0], "/etc/sidekick/bin/godot");
@@ -208,6 +214,14 @@ fn faults_name_place_thing_and_remedy() {
         (
             "[[stream]]\npattern = \"*\"\n[[stream]]\npattern = \"a\"\n".into(),
             &[":4:11", "never holds", "swap"],
+        ),
+        (
+            "[[stream]]\npattern = \"a\"\nlimit = { age = \"1h\" }\n".into(),
+            &[":3:9", "limit.age drops", "when_full = \"drop_oldest\""],
+        ),
+        (
+            "[[stream]]\npattern = \"a\"\nlimit = { count = 0 }\n".into(),
+            &[":3:9", "lets nothing in", "leave it out"],
         ),
         (
             "[node]\nname = \"sidekick\"\n".into(),
@@ -343,7 +357,8 @@ fn secrets_show_nowhere() {
 
 #[test]
 fn what_check_prints_is_itself_a_configuration() {
-    let text = "[buffer]\nmax_bytes = \"1GiB\"\n[[stream]]\npattern = \"log\"\nkeep = { bytes = \"1MiB\" }\n[[server]]\nid = \"a\"\n\
+    let text = "[buffer]\nmax_bytes = \"1GiB\"\n[[stream]]\npattern = \"log\"\nkeep = { bytes = \"1MiB\" }\n\
+                limit = { bytes = \"256MiB\", count = 1000000, age = \"1h\" }\nwhen_full = \"drop_oldest\"\n[[server]]\nid = \"a\"\n\
                 command = [\"x\"]\nhang_timeout = \"off\"\n[[sink]]\nname = \"k\"\nkind = \"beam\"\nnodes = [\"f@127.0.0.1\"]\n\
                 [session]\ntcp = \"127.0.0.1:7000\"\n";
     let shown = parse(text).unwrap().effective();

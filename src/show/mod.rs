@@ -134,15 +134,32 @@ pub fn crashes(whole: &str, answer: &Value) -> String {
 
 /// Streams with their cursors.
 pub fn streams(answer: &Value) -> String {
-    let columns: [Column; 6] = [
+    let columns: [Column; 7] = [
         ("STREAM", |row| plain(&row["name"])),
         ("FIRST", |row| plain(&row["first"])),
         ("LAST", |row| plain(&row["last"])),
         ("BYTES", |row| size(&row["bytes"])),
         ("DROPPED", |row| plain(&row["dropped"])),
+        ("LIMIT", stream_limit),
         ("CURSORS", |row| plain(&row["cursors"])),
     ];
     listing("no streams yet", &columns, answer)
+}
+
+fn stream_limit(stream: &Value) -> String {
+    let limit = &stream["limit"];
+    let set = |name: &str, show: fn(&Value) -> String| limit.get(name).map(show);
+    let parts = [
+        set("bytes", size),
+        set("count", |count| format!("{} records", plain(count))),
+        set("age_ms", duration),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    match (parts.is_empty(), stream["full"] == true) {
+        (true, _) => "-".to_owned(),
+        (_, true) => format!("{}  FULL", parts.join(", ")),
+        _ => parts.join(", "),
+    }
 }
 
 /// Records of one stream.

@@ -78,6 +78,13 @@ fn terminals_are_safe_from_what_games_write() {
 #[test]
 fn nothing_is_said_in_words() {
     assert_eq!(streams(&json!([])), "no streams yet\n");
+    let limit = json!({ "bytes": 1 << 20, "count": 9, "age_ms": 60_000 });
+    let shown = streams(&json!([
+        { "name": "log", "limit": limit, "full": true },
+        { "name": "free", "limit": null, "full": false },
+    ]));
+    assert!(shown.contains("1.0 MiB, 9 records, 1m  FULL"), "{shown}");
+    assert_eq!(shown.matches("FULL").count(), 1, "{shown}");
     assert_eq!(state("lobby", &json!({})), "scope lobby holds nothing\n");
     assert_eq!(
         crashes("crash lobby NUMBER", &json!([])),

@@ -29,7 +29,7 @@ impl Committer {
         self.journal
             .sync(group)
             .map_err(|error| Halt::Failed(format!("syncing the journal failed: {error}")))?;
-        if waited && self.waiting.is_empty() {
+        if waited && !self.waiting.for_space() {
             self.shared.set_full(false, "");
         }
         Ok(())

@@ -4,23 +4,26 @@
 //! written at once. Requests for which there is no room wait here, in order, without holding up the others.
 
 mod durable;
+mod limits;
 mod plan;
 pub(in crate::buffer) mod queue;
 mod room;
 mod serve;
+mod waiting;
 
+use self::limits::{Fit, Limits};
 use self::plan::{Heads, Planner, Updates};
 use self::queue::{Command, Reply, Request};
 use self::room::Class;
+use self::waiting::Waiting;
 use crate::buffer::AppendError;
 use crate::buffer::journal::facts::Fact;
 use crate::buffer::journal::segment::HEADER_BYTES;
 use crate::buffer::journal::writer::{Group, Journal};
 use crate::buffer::model::{Appended, Committed};
-use crate::buffer::options::WhenFull;
 use crate::buffer::shared::Shared;
 use crate::buffer::tables::ApplyError;
-use crate::types::{Epoch, Revision, now_ms};
+use crate::types::{Epoch, Revision, StreamName, now_ms};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -83,8 +86,8 @@ pub(in crate::buffer) struct Committer {
     pub(in crate::buffer) group: Group,
     heads: Heads,
     answers: Vec<(Answer, Vec<OwnedSemaphorePermit>)>,
-    /// In order: requests without room, and what must not overtake them.
-    waiting: VecDeque<Command>,
+    waiting: Waiting,
+    limits: Limits,
     cursors_due: Option<Instant>,
     /// When it was last tried whether there is space again.
     retried: Instant,
@@ -100,6 +103,8 @@ enum Admitted {
     Yes,
     /// There is no room for it now.
     NoRoom(Command),
+    /// These streams are at their limit.
+    AtLimit(Command, Vec<StreamName>),
 }
 
 impl Committer {
@@ -111,7 +116,8 @@ impl Committer {
             group: Group::default(),
             heads: Heads::default(),
             answers: Vec::new(),
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
+            limits: Limits::default(),
             cursors_due: None,
             retried: Instant::now(),
             opening: true,
@@ -157,7 +163,12 @@ impl Committer {
         };
         let error = AppendError::Stopped(reason);
         self.answer(&Err(error.clone()));
-        for command in self.waiting.drain(..).chain(self.shared.queue.close()) {
+        for command in self
+            .waiting
+            .take()
+            .into_iter()
+            .chain(self.shared.queue.close())
+        {
             command.refuse(error.clone());
         }
         self.shared.ask(|chores| chores.stop = true);
@@ -168,13 +179,15 @@ impl Committer {
         let due = self
             .cursors_due
             .map(|due| due.saturating_duration_since(Instant::now()));
-        let full = !self.waiting.is_empty() || self.shared.full.load(Ordering::Relaxed);
+        let full = self.waiting.for_space() || self.shared.full.load(Ordering::Relaxed);
         let retry = full.then_some(RETRY);
         let timeout = [due, retry].into_iter().flatten().min();
-        if self.shared.queue.take(&mut inbox, timeout) && self.cursors_due.is_none() {
+        let nudged = self.shared.queue.take(&mut inbox, timeout);
+        if nudged && self.cursors_due.is_none() {
             self.cursors_due = Some(Instant::now() + CURSOR_WAIT);
         }
         if inbox.is_empty()
+            || (nudged && (!self.waiting.is_empty() || self.limits.any_full()))
             || (full && self.retried.elapsed() >= RETRY)
             || inbox
                 .iter()
@@ -197,81 +210,15 @@ impl Committer {
 
     fn take(&mut self, command: Command) -> Result<(), Halt> {
         if self.must_wait(&command.request) {
-            self.waiting.push_back(command);
+            self.waiting.push(command);
             return Ok(());
         }
-        if let Admitted::NoRoom(command) = self.admit(command)? {
-            self.no_room(command);
+        match self.admit(command)? {
+            Admitted::Yes => {}
+            Admitted::NoRoom(command) => self.no_room(command),
+            Admitted::AtLimit(command, streams) => self.waiting.push_at_limit(command, streams),
         }
         Ok(())
-    }
-
-    /// Whether a request would overtake one that waits: any event, and anything of the same session.
-    fn must_wait(&self, request: &Request) -> bool {
-        if self.waiting.is_empty() {
-            return false;
-        }
-        match request {
-            Request::Append { stream, .. } => self.shared.options.rule(stream).1 != WhenFull::Reject,
-            Request::Batch { batch, .. } => {
-                !batch.events.is_empty()
-                    || self.waiting.iter().any(|waiting| matches!(&waiting.request, Request::Batch { batch: other, .. } if other.scope == batch.scope))
-            }
-            _ => false,
-        }
-    }
-
-    fn retry_waiting(&mut self) -> Result<(), Halt> {
-        self.retried = Instant::now();
-        while let Some(command) = self.waiting.pop_front() {
-            if let Admitted::NoRoom(command) = self.admit(command)? {
-                self.pressure(&command);
-                self.waiting.push_front(command);
-                return Ok(());
-            }
-        }
-        if self.shared.full.load(Ordering::Relaxed)
-            && self.may_roll(Class::Events)
-            && self.prepare()?
-        {
-            self.shared.set_full(false, "");
-        }
-        Ok(())
-    }
-
-    fn no_room(&mut self, command: Command) {
-        self.shared
-            .set_full(true, "max_bytes or the device is used up");
-        self.pressure(&command);
-        let rule = |stream| self.shared.options.rule(stream).1;
-        let waits = match &command.request {
-            Request::Append { stream, .. } => rule(stream) != WhenFull::Reject,
-            Request::Batch { batch, .. } => batch
-                .events
-                .iter()
-                .all(|(stream, _)| rule(stream) != WhenFull::Reject),
-            Request::Activate { .. } => true,
-            _ => false,
-        };
-        if waits {
-            self.waiting.push_back(command);
-        } else {
-            command.refuse(AppendError::Full);
-        }
-    }
-
-    /// Asks the keeper for space.
-    fn pressure(&self, command: &Command) {
-        let drops = |stream| self.shared.options.rule(stream).1 == WhenFull::DropOldest;
-        let drop = match &command.request {
-            Request::Append { stream, .. } => drops(stream),
-            Request::Batch { batch, .. } => batch.events.iter().any(|(stream, _)| drops(stream)),
-            _ => false,
-        };
-        self.shared.ask(|chores| {
-            chores.pressure = true;
-            chores.drop |= drop;
-        });
     }
 
     fn admit(&mut self, command: Command) -> Result<Admitted, Halt> {
@@ -364,6 +311,10 @@ impl Committer {
                     permits,
                 });
             }
+            Planned::AtLimit(streams) => {
+                let request = again(reply);
+                return Admitted::AtLimit(Command { request, permits }, streams);
+            }
         }
         Admitted::Yes
     }
@@ -389,21 +340,35 @@ impl Committer {
                     &mut self.group,
                 )
             };
-            let (value, updates) = match planned {
+            let (value, mut updates) = match planned {
                 Ok(planned) => planned,
                 Err(error) => {
                     self.group.truncate(count);
                     return Ok(Planned::Refused(error));
                 }
             };
-            let (added, limit) = (self.group.len() - before, self.journal.max_record());
-            if added > limit {
+            let (bytes, limit) = (self.group.len() - before, self.journal.max_record());
+            if bytes > limit {
                 self.group.truncate(count);
-                return Ok(Planned::Refused(AppendError::TooLarge {
-                    bytes: added,
-                    limit,
-                }));
+                return Ok(Planned::Refused(AppendError::TooLarge { bytes, limit }));
             }
+            match self.within_limits(&mut updates)? {
+                Fit::Fits => {}
+                Fit::GroupFirst => {
+                    self.group.truncate(count);
+                    self.flush()?;
+                    continue;
+                }
+                Fit::Refused(error) => {
+                    self.group.truncate(count);
+                    return Ok(Planned::Refused(error));
+                }
+                Fit::AtLimit(streams) => {
+                    self.group.truncate(count);
+                    return Ok(Planned::AtLimit(streams));
+                }
+            }
+            let added = self.group.len() - before;
             if added == 0 || (self.may_use(class) && self.journal.fits(self.group.len())) {
                 self.heads.accept(updates);
                 return Ok(Planned::Accepted(value));
@@ -481,4 +446,5 @@ enum Planned<T> {
     Accepted(T),
     Refused(AppendError),
     NoRoom,
+    AtLimit(Vec<StreamName>),
 }

@@ -4,9 +4,9 @@
 //! changed). It only reads; the committer accepts it once there is room for its records.
 
 use crate::buffer::AppendError;
-use crate::buffer::journal::facts::{self, Fact, Landed};
+use crate::buffer::journal::facts::{self, Fact, Landed, StreamFact};
 use crate::buffer::journal::frame::Kind;
-use crate::buffer::journal::record::{NewChange, NewRun, Produced, Session, encode_commit};
+use crate::buffer::journal::record::{self, NewChange, NewRun, Produced, Session, encode_commit};
 use crate::buffer::journal::writer::{Group, max_checkpoint};
 use crate::buffer::model::{Appended, Change, Committed, Producer, SessionBatch};
 use crate::buffer::options::Options;
@@ -52,6 +52,9 @@ pub(in crate::buffer) struct Heads {
     scopes: HashMap<Scope, ScopeHead>,
     producers: HashMap<(StreamName, Bytes), Producing>,
     facts_bytes: u64,
+    /// Of streams with a limit: what the group adds to their cost, and where they begin if it drops events.
+    costs: HashMap<StreamName, u64>,
+    starts: HashMap<StreamName, StreamFact>,
 }
 
 /// Changes to the heads, to be accepted with the records.
@@ -61,6 +64,10 @@ pub(in crate::buffer) struct Updates {
     scope: Option<(Scope, ScopeHead)>,
     producer: Option<((StreamName, Bytes), Producing)>,
     facts_bytes: u64,
+    /// Of streams with a limit: number and cost of each run.
+    pub added: Vec<(StreamName, u64, u64)>,
+    /// Streams of which the group drops events, as they are then.
+    pub starts: Vec<StreamFact>,
 }
 
 /// A plan: the answer once durable, and the changes to the heads. Its records stand in the group already.
@@ -81,6 +88,23 @@ impl Heads {
         self.scopes.extend(updates.scope);
         self.producers.extend(updates.producer);
         self.facts_bytes += updates.facts_bytes;
+        for (stream, _, cost) in updates.added {
+            *self.costs.entry(stream).or_default() += cost;
+        }
+        for start in updates.starts {
+            self.starts.insert(start.name.clone(), start);
+        }
+    }
+
+    /// The next sequence of a stream, and what the group adds to its cost, where it has it.
+    pub fn of_stream(&self, stream: &StreamName) -> (Option<Sequence>, u64) {
+        let cost = self.costs.get(stream).copied().unwrap_or(0);
+        (self.streams.get(stream).copied(), cost)
+    }
+
+    /// A stream of which the group drops events.
+    pub fn start(&self, stream: &StreamName) -> Option<&StreamFact> {
+        self.starts.get(stream)
     }
 
     /// The group is durable: the tables say it all.
@@ -143,6 +167,21 @@ impl Planner<'_> {
         Ok(1)
     }
 
+    /// Notes a run of a stream whose appends a limit bounds.
+    fn note_run<'p>(
+        &self,
+        stream: &StreamName,
+        payloads: impl ExactSizeIterator<Item = &'p Payload>,
+        updates: &mut Updates,
+    ) {
+        if self.options.rule(stream).limit.bounds_appends() {
+            let count = payloads.len() as u64;
+            let bytes: u64 = payloads.map(|payload| payload.len() as u64 + 4).sum();
+            let cost = record::run_cost(stream.as_bytes(), bytes);
+            updates.added.push((stream.clone(), count, cost));
+        }
+    }
+
     /// Consecutive events of one stream, exactly once per producer's batch.
     pub fn append(
         &self,
@@ -186,6 +225,7 @@ impl Planner<'_> {
         });
         push_facts(group, &facts);
         updates.streams.push((stream.clone(), last + 1));
+        self.note_run(stream, payloads.iter(), &mut updates);
         if let (Some(producer), Some(Repeat::New(mut producing))) = (producer, producing) {
             if producing.landed.is_empty() {
                 updates.facts_bytes += self
@@ -300,6 +340,11 @@ impl Planner<'_> {
             updates
                 .streams
                 .push((stream.clone(), first + neighbours.len() as u64));
+            self.note_run(
+                stream,
+                neighbours.iter().map(|(_, payload)| payload),
+                updates,
+            );
             runs.push(NewRun {
                 stream: stream.as_bytes(),
                 first,

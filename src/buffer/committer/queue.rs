@@ -3,7 +3,7 @@
 use crate::buffer::AppendError;
 use crate::buffer::journal::frame::Kind;
 use crate::buffer::model::{Appended, Change, Committed, Producer, SessionBatch};
-use crate::types::{Epoch, Payload, Revision, Scope, SinkName, StreamName, Token};
+use crate::types::{Epoch, Payload, Revision, Scope, Sequence, SinkName, StreamName, Token};
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -47,6 +47,12 @@ pub(in crate::buffer) enum Request {
     /// Events in a segment are dropped, as far as their streams' rules allow.
     Drop {
         segment: u64,
+        reply: Reply<()>,
+    },
+    /// Events of a stream up to one are dropped.
+    DropTo {
+        stream: StreamName,
+        newest: Sequence,
         reply: Reply<()>,
     },
     /// A segment is not needed any more.
@@ -168,6 +174,7 @@ impl Command {
             Request::Forget { reply, .. }
             | Request::Move { reply, .. }
             | Request::Drop { reply, .. }
+            | Request::DropTo { reply, .. }
             | Request::Free { reply, .. }
             | Request::Close { reply } => drop(reply.send(Err(error))),
             Request::Retry => {}

@@ -8,7 +8,7 @@ use crate::buffer::index::Location;
 use crate::buffer::journal::facts::Fact;
 use crate::buffer::journal::frame::{HEADER, Kind, framed};
 use crate::buffer::journal::record::{Moved, MovedEntry, MovedRun};
-use crate::buffer::tables::ApplyError;
+use crate::buffer::tables::{ApplyError, retain::dropped_to};
 use crate::types::SinkName;
 
 /// A moved record is closed once it is this large, or an eighth of a segment.
@@ -39,6 +39,22 @@ impl Committer {
                     })
                 };
                 let written = self.upkeep(&facts)?;
+                self.upkeep_done(written, reply)
+            }
+            Request::DropTo {
+                stream,
+                newest,
+                reply,
+            } => {
+                self.flush()?;
+                let fact = {
+                    let tables = self.shared.tables();
+                    let known = tables.stream(&stream);
+                    known
+                        .filter(|state| (state.first..state.next).contains(&newest))
+                        .map(|state| Fact::Stream(dropped_to(state, state.stated(), newest)))
+                };
+                let written = self.upkeep(fact.as_slice())?;
                 self.upkeep_done(written, reply)
             }
             Request::Free { segment, reply } => {

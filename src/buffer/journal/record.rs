@@ -63,7 +63,7 @@ impl<'a> Run<'a> {
 
     /// What the run takes in a journal, its share of framing included.
     pub fn cost(&self) -> u64 {
-        (self.raw.len() + self.stream.len() + 48) as u64
+        run_cost(self.stream, self.raw.len() as u64)
     }
 
     /// Its events.
@@ -71,6 +71,11 @@ impl<'a> Run<'a> {
         let mut take = Take(self.raw);
         (self.first..).map_while(move |seq| take.blob().ok().map(|payload| (seq, payload)))
     }
+}
+
+/// What a run takes in a journal, given the bytes of its payloads and 4 for each.
+pub(in crate::buffer) fn run_cost(stream: &[u8], bytes: u64) -> u64 {
+    bytes + stream.len() as u64 + 48
 }
 
 /// Changes to one scope's state.

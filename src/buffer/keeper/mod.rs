@@ -57,11 +57,10 @@ pub(in crate::buffer) struct Keeper {
 impl Keeper {
     /// A keeper for a buffer whose index is stored as of `mark`.
     pub fn new(shared: Arc<Shared>, mark: Option<Mark>) -> Self {
-        let ages = shared
-            .options
-            .streams
-            .iter()
-            .filter_map(|rule| rule.keep.age);
+        let rules = shared.options.streams.iter();
+        let ages = rules
+            .flat_map(|rule| [rule.keep.age, rule.limit.age])
+            .flatten();
         let age_tick = ages
             .min()
             .map(|age| (age / 8).clamp(Duration::from_secs(1), Duration::from_secs(60)));
@@ -103,6 +102,10 @@ impl Keeper {
             self.spare()?;
         }
         if chores.trim || chores.pressure || self.age_tick.is_some() || chores.spare {
+            match self.drop_old() {
+                Err(Left::NoRoom) => {}
+                other => other?,
+            }
             self.trim()?;
             match self.free(chores) {
                 Err(Left::NoRoom) => {}
@@ -164,21 +167,62 @@ impl Keeper {
                 self.shared
                     .options
                     .rule(&tables.streams[id as usize].name)
-                    .0
+                    .keep
             };
             (0..tables.streams.len() as StreamId)
                 .map(|id| (id, rule(id)))
                 .filter(|(id, keep)| keep.is_set() || moved.contains(id))
                 .collect()
         };
+        let mut trimmed = false;
         while let Some((id, keep)) = ids.pop() {
-            match self.shared.tables().trim(id, keep, now_ms) {
-                Ok(true) => ids.push((id, keep)),
-                Ok(false) => {}
-                Err(error) => return Err(self.index_failed(&error)),
+            let mut tables = self.shared.tables();
+            let before = tables.streams[id as usize].first;
+            let more = tables.trim(id, keep, now_ms);
+            trimmed |= tables.streams[id as usize].first != before;
+            drop(tables);
+            if more.map_err(|error| self.index_failed(&error))? {
+                ids.push((id, keep));
             }
         }
+        if trimmed && !self.shared.full_streams().is_empty() {
+            // A stream without sinks is relieved by what was trimmed.
+            self.push(Request::Retry);
+        }
         self.shared.committed.send_modify(|_| ());
+        Ok(())
+    }
+
+    /// Drops what is older than its stream's limit and was not acknowledged. (What was, is trimmed by `keep`.)
+    fn drop_old(&self) -> Chore<()> {
+        let rules = &self.shared.options.streams;
+        if rules.iter().all(|rule| rule.limit.age.is_none()) {
+            return Ok(());
+        }
+        let now_ms = now_ms();
+        let count = self.shared.tables().streams.len() as StreamId;
+        let mut ids: Vec<StreamId> = (0..count).collect();
+        while let Some(id) = ids.pop() {
+            let (stream, newest, more) = {
+                let tables = self.shared.tables();
+                let stream = &tables.streams[id as usize];
+                let Some(age) = self.shared.options.rule(&stream.name).limit.age else {
+                    continue;
+                };
+                let young = tables.young_from(id, age, now_ms);
+                let (from, more) = young.map_err(|error| self.index_failed(&error))?;
+                if from <= stream.acknowledged() + 1 {
+                    continue;
+                }
+                (stream.name.clone(), from - 1, more)
+            };
+            self.ask(|reply| Request::DropTo {
+                stream,
+                newest,
+                reply,
+            })?;
+            ids.extend(more.then_some(id));
+        }
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use super::index::{Index, IndexError, Location};
 use super::journal::codec::Malformed;
 use super::journal::facts::{Fact, Landed, ScopeFact, StreamFact};
 use super::model::StreamInfo;
+use super::options::Limit;
 use crate::types::{
     BatchNumber, Epoch, Origin, Revision, Scope, Sequence, SinkName, StreamName, Token, UnixMillis,
 };
@@ -119,19 +120,30 @@ impl Stream {
         }
     }
 
-    fn fact(&self) -> Fact {
-        Fact::Stream(StreamFact {
+    /// What a fact says of it.
+    pub fn stated(&self) -> StreamFact {
+        StreamFact {
             name: self.name.clone(),
             first: self.first,
             next: self.next,
             cost: self.cost,
             dropped: self.dropped,
             ranges: self.ranges.clone(),
-        })
+        }
+    }
+
+    fn fact(&self) -> Fact {
+        Fact::Stream(self.stated())
+    }
+
+    /// What every sink has (all before the oldest event, where there are none).
+    pub fn acknowledged(&self) -> Sequence {
+        let seen = self.cursors.values().map(|cursor| cursor.seen).min();
+        seen.unwrap_or(0).max(self.first - 1)
     }
 
     /// What is known of it, for others.
-    pub fn info(&self) -> StreamInfo {
+    pub fn info(&self, limit: Limit, full: bool) -> StreamInfo {
         StreamInfo {
             name: self.name.clone(),
             first: self.first,
@@ -143,6 +155,8 @@ impl Stream {
                 .map(|(sink, cursor)| (sink.clone(), cursor.seen))
                 .collect(),
             dropped: self.dropped,
+            limit,
+            full,
         }
     }
 }

@@ -2,12 +2,15 @@
 
 use super::{Segment, Stream, StreamId, Tables};
 use crate::buffer::index::{Extent, IndexError, keys};
-use crate::buffer::journal::facts::Fact;
+use crate::buffer::journal::facts::{Fact, StreamFact};
 use crate::buffer::options::{Keep, Options, WhenFull};
 use crate::types::{Sequence, UnixMillis};
+use std::time::Duration;
 
 /// Extents looked at, and index entries removed, in one step; more waits for the next.
 const STEP: usize = 1024;
+/// Extents looked at together where the wanted one is most probably among the first.
+const NEXT: usize = 16;
 /// A range list longer than this merges its oldest two. Contiguous drops share a range, so it takes a strange life to get there.
 const RANGES: usize = 1024;
 
@@ -19,7 +22,8 @@ impl Tables {
         keep: Keep,
         now_ms: UnixMillis,
     ) -> Result<bool, IndexError> {
-        let (kept_from, more) = self.kept_from(id, keep, now_ms)?;
+        let first = self.streams[id as usize].first;
+        let (kept_from, more) = self.kept_from(id, keep, now_ms, first)?;
         let pinned_from = self.pinned_from(id);
         let stream = &self.streams[id as usize];
         let first = match (stream.cursors.is_empty(), keep.is_set()) {
@@ -48,17 +52,18 @@ impl Tables {
         acknowledged.min(tail)
     }
 
-    /// The oldest event that is within all limits, to within an extent.
+    /// The oldest event from `first` on that is within all limits, to within an extent.
     fn kept_from(
         &self,
         id: StreamId,
         keep: Keep,
         now_ms: UnixMillis,
+        first: Sequence,
     ) -> Result<(Sequence, bool), IndexError> {
         let stream = &self.streams[id as usize];
         let mut from = keep
             .count
-            .map_or(stream.first, |count| stream.next.saturating_sub(count));
+            .map_or(first, |count| stream.next.saturating_sub(count));
         if keep.bytes.is_none() && keep.age.is_none() {
             return Ok((from, false));
         }
@@ -72,7 +77,7 @@ impl Tables {
             return Ok((stream.next, false));
         }
         let name = stream.name.as_bytes();
-        let behind = keys::extent(name, stream.first + 1);
+        let behind = keys::extent(name, first + 1);
         let extents = self.index.range(
             &behind,
             &crate::buffer::index::after_prefix(&keys::extents(name)),
@@ -150,12 +155,72 @@ impl Tables {
                 .is_some())
     }
 
+    /// The oldest event that is not too old, to within an extent. True where another look would find a later one.
+    pub fn young_from(
+        &self,
+        id: StreamId,
+        age: Duration,
+        now_ms: UnixMillis,
+    ) -> Result<(Sequence, bool), IndexError> {
+        let young = Keep {
+            age: Some(age),
+            ..Keep::default()
+        };
+        let from = self.streams[id as usize].acknowledged() + 1;
+        self.kept_from(id, young, now_ms, from)
+    }
+
+    /// About what a stream had cost before a sequence that it holds or that is its next: up to an extent less.
+    pub fn cost_before(&self, id: StreamId, seq: Sequence) -> Result<u64, IndexError> {
+        let stream = &self.streams[id as usize];
+        if seq >= stream.next {
+            return Ok(stream.cost);
+        }
+        let name = stream.name.as_bytes();
+        let found = self
+            .index
+            .floor(&keys::extents(name), &keys::extent(name, seq))?;
+        let (_, value) = found
+            .ok_or_else(|| IndexError(format!("event {seq} of {} is nowhere", stream.name)))?;
+        Ok(Extent::decode(&value)?.before)
+    }
+
+    /// The first extent behind `seq` before which a stream had cost at least so much: where it begins, and what it had
+    /// cost. Its end, where there is none.
+    pub fn extent_at_cost(
+        &self,
+        id: StreamId,
+        seq: Sequence,
+        cost: u64,
+    ) -> Result<(Sequence, u64), IndexError> {
+        let stream = &self.streams[id as usize];
+        let name = stream.name.as_bytes();
+        let end = crate::buffer::index::after_prefix(&keys::extents(name));
+        let mut from = keys::extent(name, seq + 1);
+        loop {
+            let extents = self.index.range(&from, &end, NEXT)?;
+            for (key, value) in &extents {
+                let before = Extent::decode(value)?.before;
+                if before >= cost {
+                    return Ok((keys::extent_first(key), before));
+                }
+            }
+            match extents.last() {
+                Some((key, _)) if extents.len() == NEXT => {
+                    from = keys::extent(name, keys::extent_first(key) + 1);
+                }
+                _ => return Ok((stream.next, stream.cost)),
+            }
+        }
+    }
+
     /// What it takes to drop the events of a segment that their streams' rules allow to drop: the streams as they are then.
     pub fn droppable(&self, segment: &Segment, options: &Options) -> Vec<Fact> {
         let dropped = segment.runs.iter().filter_map(|(id, (newest, _))| {
             let stream = &self.streams[*id as usize];
-            let allowed = options.rule(&stream.name).1 == WhenFull::DropOldest;
-            (allowed && *newest >= stream.first).then(|| dropped_to(stream, *newest))
+            let allowed = options.rule(&stream.name).when_full == WhenFull::DropOldest;
+            (allowed && *newest >= stream.first)
+                .then(|| Fact::Stream(dropped_to(stream, stream.stated(), *newest)))
         });
         dropped.collect()
     }
@@ -186,10 +251,12 @@ impl Tables {
     }
 }
 
-fn dropped_to(stream: &Stream, newest: Sequence) -> Fact {
-    let Fact::Stream(mut fact) = stream.fact() else {
-        unreachable!("a stream's fact is about the stream")
-    };
+/// What the stream is once its events up to `newest` are dropped, given what it was before.
+pub(in crate::buffer) fn dropped_to(
+    stream: &Stream,
+    mut fact: StreamFact,
+    newest: Sequence,
+) -> StreamFact {
     let acknowledged = stream
         .cursors
         .values()
@@ -204,7 +271,7 @@ fn dropped_to(stream: &Stream, newest: Sequence) -> Fact {
         }
     }
     fact.first = newest + 1;
-    Fact::Stream(fact)
+    fact
 }
 
 /// Adds a range to ascending, disjoint ones and joins what meets; gives how many sequences are new.

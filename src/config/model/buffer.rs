@@ -43,6 +43,9 @@ pub struct StreamRule {
     pub pattern: String,
     /// What is kept although every sink has it.
     pub keep: Keep,
+    /// What it may hold that its sinks lack.
+    #[serde(skip_serializing_if = "StreamLimit::is_unset")]
+    pub limit: StreamLimit,
     /// Overrides `[buffer] when_full`.
     pub when_full: Option<WhenFull>,
 }
@@ -58,4 +61,23 @@ pub struct Keep {
     pub age: Option<Duration>,
     /// This many of the newest records.
     pub count: Option<u64>,
+}
+
+/// How much a stream may hold that its sinks lack. All `None`: as much as the buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct StreamLimit {
+    /// Bytes.
+    #[serde(serialize_with = "opt_size_text")]
+    pub bytes: Option<u64>,
+    /// Older records are dropped.
+    #[serde(serialize_with = "opt_duration_text")]
+    pub age: Option<Duration>,
+    /// Records.
+    pub count: Option<u64>,
+}
+
+impl StreamLimit {
+    fn is_unset(&self) -> bool {
+        *self == Self::default()
+    }
 }

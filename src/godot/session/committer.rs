@@ -231,11 +231,15 @@ impl Committer {
     }
 
     fn look_if_full(&mut self) {
-        let late = self
-            .waiting
-            .front()
-            .is_some_and(|first| first.since.elapsed() > LATE);
-        if late && self.shared.buffer.info().full {
+        let Some(first) = self.waiting.front() else {
+            return;
+        };
+        let buffer = &self.shared.buffer;
+        let full = |first: &Waiting| {
+            let mut events = first.batch.events.iter();
+            buffer.info().full || events.any(|(stream, _)| buffer.is_full(stream))
+        };
+        if first.since.elapsed() > LATE && full(first) {
             self.set_full(true);
         }
     }
