@@ -96,7 +96,7 @@ async fn start(config: Arc<Config>, phases: Phases) -> Result<Running, AppError>
     .await?;
     let supervisor = Supervisor::start(
         convert::supervisor_options(&config)?,
-        config.servers.iter().map(convert::server_spec).collect(),
+        convert::server_specs(&config),
         Arc::new(ports::BufferActivations(buffer.clone())),
         Arc::new(sessions.clone()),
         Arc::new(ports::UploadFacts(buffer.clone())),

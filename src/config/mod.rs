@@ -17,12 +17,14 @@ mod buffer;
 mod build;
 mod cookie;
 mod error;
+mod groups;
 mod machine;
 mod model;
 mod node;
 mod raw;
 mod servers;
 mod sinks;
+mod template;
 mod values;
 
 #[cfg(test)]
@@ -30,9 +32,9 @@ mod tests;
 
 pub use error::{ConfigError, Place};
 pub use model::{
-    AllowStart, Backoff, BufferConfig, Config, Cookie, Environment, EpmdConfig, Keep, LogConfig,
-    LogFormat, NodeConfig, OnExit, Restart, RunConfig, ServerConfig, SessionConfig, SinkConfig,
-    SinkKind, SinkLimits, SinkStart, StreamRule, TlsConfig, WhenFull,
+    AllowStart, Backoff, BufferConfig, Config, Cookie, Environment, EpmdConfig, GroupConfig, Keep,
+    LogConfig, LogFormat, NodeConfig, OnExit, Restart, RunConfig, ServerConfig, SessionConfig,
+    SinkConfig, SinkKind, SinkLimits, SinkStart, Strategy, StreamRule, TlsConfig, WhenFull,
 };
 
 use serde::Serialize;
@@ -129,6 +131,8 @@ impl Config {
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             stream: &'a [StreamRule],
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            group: &'a [GroupConfig],
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
             server: &'a [ServerConfig],
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             sink: &'a [SinkConfig],
@@ -140,6 +144,7 @@ impl Config {
             session: &self.session,
             log: &self.log,
             stream: &self.buffer.streams,
+            group: &self.groups,
             server: &self.servers,
             sink: &self.sinks,
         })

@@ -50,6 +50,12 @@ pub enum Command {
     Kill(Reply),
     /// Done once it is gone.
     Drain(Reply),
+    /// Its group stops it. Done once it is gone.
+    Hold(Reply),
+    /// Its group starts what it held. Done once it plays.
+    Resume(Reply),
+    /// Its group gives up. Done once it is gone.
+    GiveUp(Reply),
     /// An exit signal.
     Exit(u64, ExitRequest),
     /// A bundle was written.
@@ -270,12 +276,15 @@ impl Actor {
                 }
             }
             Action::TellHang(silent) => self.tell_hang(silent),
-            Action::TellQuarantine => {
-                let (restarts, seconds) = (self.spec.max_restarts, self.spec.max_seconds);
-                self.book.note(&format!("quarantined: more than {restarts} restarts in {seconds} s; start it to release it"));
-                tracing::error!(server = %self.spec.id, restarts, seconds, "quarantined after too many restarts; start it to release it");
-                self.context
-                    .tell(&self.spec.id, EventKind::Quarantined { restarts, seconds });
+            Action::TellQuarantine => self.tell_quarantine(),
+            Action::TellRelease => {
+                self.book.note("its quarantine is over");
+                tracing::info!(server = %self.spec.id, "its quarantine is over");
+            }
+            Action::TellGroup => {
+                if let Some(group) = &self.spec.group {
+                    self.context.groups.failed(&group.name, &self.spec.id);
+                }
             }
         }
         Vec::new()
@@ -314,6 +323,28 @@ impl Actor {
                 process_state,
             },
         );
+    }
+
+    fn tell_quarantine(&mut self) {
+        let (restarts, seconds) = (self.spec.max_restarts, self.spec.max_seconds);
+        let who = if self.spec.is_linked() {
+            "its group: "
+        } else {
+            ""
+        };
+        let release = self.spec.quarantine.map_or_else(
+            || "start it to release it".to_owned(),
+            |cool| {
+                let cool = humantime::format_duration(cool);
+                format!("it is released after {cool}, or by a start")
+            },
+        );
+        self.book.note(&format!(
+            "quarantined: {who}more than {restarts} restarts in {seconds} s; {release}"
+        ));
+        tracing::error!(server = %self.spec.id, restarts, seconds, "quarantined after too many restarts; {release}");
+        self.context
+            .tell(&self.spec.id, EventKind::Quarantined { restarts, seconds });
     }
 
     async fn on_guard(&mut self, message: Option<FromGuard>) {

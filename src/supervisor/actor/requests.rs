@@ -22,6 +22,9 @@ impl Actor {
                     let _ = reply.send(Err(SupervisorError::NoSession(self.spec.id.clone())));
                 }
             }
+            Command::Hold(reply) => self.on_group_stop(Input::Hold, reply).await,
+            Command::GiveUp(reply) => self.on_group_stop(Input::Quarantine, reply).await,
+            Command::Resume(reply) => self.on_resume(reply).await,
             Command::Exit(start_number, request) => {
                 if self.is_current(start_number) {
                     self.apply(Input::Exit(request)).await;
@@ -106,6 +109,28 @@ impl Actor {
         self.apply(input).await;
         if !self.machine.state().is_up() {
             self.down(self.attempts);
+        }
+    }
+
+    /// As a stop, but who waits for it to play goes on waiting: its group starts it again.
+    async fn on_group_stop(&mut self, input: Input, reply: Reply) {
+        self.wishes.push((Wish::Down(self.attempts), reply));
+        self.apply(input).await;
+        if !self.machine.state().is_up() {
+            self.down(self.attempts);
+        }
+    }
+
+    async fn on_resume(&mut self, reply: Reply) {
+        let target = self.attempts + 1;
+        if self.machine.state() != State::BackingOff {
+            self.exit_ns = None;
+        }
+        self.start_at_next(Input::Resume, reply, true).await;
+        if self.attempts < target {
+            // There was nothing to start.
+            let unmoved = |wish: &Wish| matches!(wish, Wish::Up(at) if *at == target);
+            self.fulfil(unmoved, &Ok(()));
         }
     }
 
