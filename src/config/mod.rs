@@ -38,6 +38,7 @@ pub use model::{
 };
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 
 /// The file that is read where none is named.
@@ -83,11 +84,11 @@ impl Config {
     }
 
     /// Deserializes and hands over; faults get their place.
-    fn read<T>(
+    fn read<Raw: DeserializeOwned, T>(
         text: &str,
         file: &Path,
         overrides: &Overrides,
-        build: impl FnOnce(raw::RawConfig, &mut build::Context<'_>) -> Result<T, error::Fault>,
+        build: impl FnOnce(Raw, &mut build::Context<'_>) -> Result<T, error::Fault>,
     ) -> Result<T, ConfigError> {
         let place = |fault: error::Fault| match fault.span {
             Some(span) => ConfigError::Invalid {
@@ -97,7 +98,7 @@ impl Config {
             },
             None => ConfigError::Outside(fault.message),
         };
-        let raw: raw::RawConfig = toml::from_str(text).map_err(|error| {
+        let raw: Raw = toml::from_str(text).map_err(|error| {
             place(error::Fault::at(
                 error.span().unwrap_or(0..0),
                 error::explain(error.message()),
@@ -114,6 +115,32 @@ impl Config {
     /// Names the first thing that is missing, and the remedy.
     pub fn check_machine(&self) -> Result<(), ConfigError> {
         machine::check(self).map_err(ConfigError::Outside)
+    }
+
+    /// The sections other than `[[group]]` and `[[server]]` whose values differ.
+    ///
+    /// # Panics
+    /// Never: every value has a TOML form.
+    pub fn other_sections(&self, other: &Self) -> Vec<&'static str> {
+        let text = |config: &Self| {
+            let toml = |value: Result<toml::Value, _>| value.expect("every field has a TOML form");
+            [
+                ("node", toml(toml::Value::try_from(&config.node))),
+                ("buffer", toml(toml::Value::try_from(&config.buffer))),
+                (
+                    "stream",
+                    toml(toml::Value::try_from(&config.buffer.streams)),
+                ),
+                ("run", toml(toml::Value::try_from(&config.run))),
+                ("session", toml(toml::Value::try_from(&config.session))),
+                ("log", toml(toml::Value::try_from(&config.log))),
+                ("sink", toml(toml::Value::try_from(&config.sinks))),
+            ]
+        };
+        let cookie = self.node.cookie.expose() != other.node.cookie.expose();
+        let pairs = text(self).into_iter().zip(text(other));
+        let differs = pairs.filter(|((name, a), (_, b))| a != b || (*name == "node" && cookie));
+        differs.map(|((name, _), _)| name).collect()
     }
 
     /// The effective values as TOML, secrets masked.
@@ -152,16 +179,18 @@ impl Config {
     }
 }
 
-/// The runtime directory that a file names. The rest is not checked, so that `ctl` needs no cookie.
+/// The runtime directory that a file names. The rest is not checked, so that `ctl` needs no cookie and works while a file is being
+/// changed that sidekick would refuse.
 ///
 /// # Errors
-/// Where the file cannot be read or is not of the known form.
+/// Where the file cannot be read or is no TOML, or its `[run]` is wrong.
 pub fn run_dir(file: &Path) -> Result<PathBuf, ConfigError> {
     let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
-    Config::read(&text, file, &Overrides::default(), |raw, context| {
+    let overrides = Overrides::default();
+    let run = Config::read(&text, file, &overrides, |raw: raw::RunAlone, context| {
         build::run(raw.run, context)
-    })
-    .map(|run| run.dir)
+    });
+    run.map(|run| run.dir)
 }
 
 fn unreadable(file: &Path, error: &std::io::Error) -> ConfigError {

@@ -8,6 +8,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use toml::Spanned;
 
+/// What `ctl` needs of it.
+#[derive(Deserialize)]
+pub(super) struct RunAlone {
+    #[serde(default)]
+    pub run: RawRun,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConfig {

@@ -13,7 +13,7 @@ use super::group::Groups;
 use super::launch::Note;
 use super::link::Link;
 use super::spec::{ServerSpec, SupervisorOptions};
-use super::status::{CrashSummary, LogLine, Status};
+use super::status::{CrashSummary, LogLine, State, Status};
 use super::tail::Tail;
 use crate::guard::files::{RunFiles, make_private_dir};
 use crate::ports::{Activations, BundleFacts, SessionEvent, SessionObserver, Sessions};
@@ -56,6 +56,10 @@ pub(super) struct Inner {
     pub(super) context: Arc<Context>,
     pub(super) feed: SessionFeed,
     pub(super) shutdown: Shutdown,
+    /// The specs of the configuration.
+    pub(super) configured: watch::Sender<Arc<Vec<ServerSpec>>>,
+    /// One reconfiguration at a time.
+    pub(super) reconfiguring: tokio::sync::Mutex<()>,
     servers: Mutex<Vec<Entry>>,
 }
 
@@ -63,10 +67,19 @@ pub(super) struct Inner {
 pub(super) struct Entry {
     pub(super) spec: Arc<ServerSpec>,
     pub(super) configured: bool,
+    /// The spec by which it runs, which is an older one while a changed one waits for its next start.
+    pub(super) running: watch::Receiver<Arc<ServerSpec>>,
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<Status>,
     book: Arc<LogBook>,
     bundles: Store,
+}
+
+impl Entry {
+    /// Where its server is in its life.
+    pub fn state(&self) -> State {
+        self.status.borrow().state
+    }
 }
 
 impl Supervisor {
@@ -102,13 +115,15 @@ impl Supervisor {
             closing: AtomicBool::new(false),
             groups: Groups::default(),
         });
-        let servers = Mutex::default();
+        let configured = watch::Sender::new(Arc::new(specs.clone()));
         let supervisor = Self {
             inner: Arc::new(Inner {
                 context,
                 feed,
                 shutdown,
-                servers,
+                configured,
+                reconfiguring: tokio::sync::Mutex::default(),
+                servers: Mutex::default(),
             }),
         };
         let mut settled = Vec::new();
@@ -173,6 +188,7 @@ impl Supervisor {
         }
         let spec = Arc::new(spec);
         let (commands, receiver) = mpsc::channel(COMMANDS);
+        let running = watch::Sender::new(spec.clone());
         let (status, status_receiver) = watch::channel(Status::new(spec.id.clone()));
         let book = LogBook::new(
             spec.id.clone(),
@@ -182,6 +198,7 @@ impl Supervisor {
         let entry = Entry {
             spec: spec.clone(),
             configured,
+            running: running.subscribe(),
             commands: commands.clone(),
             status: status_receiver,
             book: Arc::new(book),
@@ -195,6 +212,7 @@ impl Supervisor {
             context: context.clone(),
             spec: spec.clone(),
             configured,
+            running,
             status,
             book: entry.book.clone(),
             bundles: entry.bundles.clone(),

@@ -27,7 +27,9 @@ mod launch;
 mod link;
 mod machine;
 mod output;
+mod plan;
 mod policy;
+mod reconfigure;
 mod spec;
 mod status;
 mod tail;
@@ -37,6 +39,8 @@ pub use error::{SupervisorError, SupervisorStartError};
 pub use event::{EventKind, SupervisorEvent};
 pub use feed::SessionFeed;
 pub use handle::Supervisor;
+pub use plan::{Changed, Plan};
+pub use reconfigure::Reconfigured;
 pub use spec::{
     Backoff, Group, LogLimits, OnExit, Restart, ServerSpec, Strategy, SupervisorOptions,
 };

@@ -61,16 +61,8 @@ impl Supervisor {
         self.inner.context.closing.store(true, Ordering::Relaxed);
         self.inner.context.groups.close();
         // Those of a group one after the other, all else side by side: patience must not add up.
-        let mut chains: Vec<Vec<ServerId>> = Vec::new();
-        let mut groups: BTreeMap<String, Vec<ServerId>> = BTreeMap::new();
-        for entry in self.servers_lock().iter().rev() {
-            let id = entry.spec.id.clone();
-            match group_of(&entry.spec) {
-                Some(group) => groups.entry(group.to_owned()).or_default().push(id),
-                None => chains.push(vec![id]),
-            }
-        }
-        chains.extend(groups.into_values());
+        let ids: Vec<ServerId> = self.servers().into_iter().map(|status| status.id).collect();
+        let chains = self.chains(&ids, true);
         let stops = chains.iter().map(|chain| self.stop_chain(chain));
         futures::future::join_all(stops).await;
         self.leave().await;

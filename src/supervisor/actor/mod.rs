@@ -56,6 +56,8 @@ pub enum Command {
     Resume(Reply),
     /// Its group gives up. Done once it is gone.
     GiveUp(Reply),
+    /// Another spec. Where its process would be another one that holds from the next start.
+    Update(Arc<ServerSpec>, Reply),
     /// An exit signal.
     Exit(u64, ExitRequest),
     /// A bundle was written.
@@ -99,6 +101,9 @@ enum Wish {
 pub struct Actor {
     context: Arc<Context>,
     spec: Arc<ServerSpec>,
+    running: watch::Sender<Arc<ServerSpec>>,
+    /// The spec of the next start.
+    next: Option<Arc<ServerSpec>>,
     configured: bool,
     machine: Machine,
     status: watch::Sender<Status>,
@@ -128,6 +133,8 @@ pub struct Parts {
     pub spec: Arc<ServerSpec>,
     /// From the configuration, not from a request.
     pub configured: bool,
+    /// Where the spec is published by which it runs.
+    pub running: watch::Sender<Arc<ServerSpec>>,
     /// Where the status is published.
     pub status: watch::Sender<Status>,
     /// Its lines.
@@ -149,6 +156,8 @@ impl Actor {
         Self {
             context: parts.context,
             spec: parts.spec,
+            running: parts.running,
+            next: None,
             configured: parts.configured,
             machine,
             status: parts.status,

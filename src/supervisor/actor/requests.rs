@@ -1,9 +1,11 @@
 //! What others ask of a server.
 
-use super::{Actor, Command, Reply, Wish};
+use super::{Actor, Command, Reply, Wish, now};
 use crate::supervisor::error::SupervisorError;
 use crate::supervisor::machine::Input;
+use crate::supervisor::spec::ServerSpec;
 use crate::supervisor::status::State;
+use std::sync::Arc;
 
 impl Actor {
     /// True where the actor is to end.
@@ -25,6 +27,10 @@ impl Actor {
             Command::Hold(reply) => self.on_group_stop(Input::Hold, reply).await,
             Command::GiveUp(reply) => self.on_group_stop(Input::Quarantine, reply).await,
             Command::Resume(reply) => self.on_resume(reply).await,
+            Command::Update(spec, reply) => {
+                self.on_update(spec);
+                let _ = reply.send(Ok(()));
+            }
             Command::Exit(start_number, request) => {
                 if self.is_current(start_number) {
                     self.apply(Input::Exit(request)).await;
@@ -54,6 +60,27 @@ impl Actor {
             }
         }
         false
+    }
+
+    fn on_update(&mut self, spec: Arc<ServerSpec>) {
+        self.configured = true;
+        self.next = None;
+        let running = self.machine.state().is_up() && self.spec.needs_other_process(&spec);
+        if running {
+            let live = (*spec).clone().with_process_of(&self.spec);
+            self.next = Some(spec);
+            self.take(Arc::new(live));
+        } else {
+            self.take(spec);
+        }
+        self.publish();
+    }
+
+    /// Goes on by this spec.
+    pub(super) fn take(&mut self, spec: Arc<ServerSpec>) {
+        self.machine.update(&spec, now());
+        self.running.send_replace(spec.clone());
+        self.spec = spec;
     }
 
     fn is_current(&self, start_number: u64) -> bool {

@@ -1,10 +1,29 @@
 //! What a group asks of its member, and what changes while it runs.
 
 use super::{Action, After, Decision, Machine, Phase};
-use crate::supervisor::spec::Restart;
+use crate::supervisor::spec::{Restart, ServerSpec};
 use std::time::Duration;
 
 impl Machine {
+    /// Other numbers from now on. Given while a process exists, they must be of the same kind of process.
+    pub fn update(&mut self, spec: &ServerSpec, now: Duration) {
+        self.session = spec.session;
+        self.linked = spec.is_linked();
+        self.quarantine = spec.quarantine;
+        self.start_timeout = spec.start_timeout;
+        self.stop_timeout = spec.stop_timeout;
+        self.policy.update(spec);
+        let hang_timeout = spec.hang_timeout.filter(|_| spec.session);
+        let judged_anew = hang_timeout != self.hang_timeout;
+        self.hang_timeout = hang_timeout;
+        match &mut self.phase {
+            Phase::Running { .. } if judged_anew => self.playing(now),
+            // The group that it waited for restarts nobody any more.
+            Phase::Held if !self.linked => self.phase = Phase::BackingOff { until: now },
+            _ => {}
+        }
+    }
+
     /// It stops with others of its group and waits until the group starts it again. A temporary one is not started again.
     pub(super) fn hold(&mut self, now: Duration) -> Vec<Action> {
         if self.policy.is(Restart::Temporary) {
