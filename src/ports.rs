@@ -148,3 +148,21 @@ pub trait BundleFacts: Send + Sync + 'static {
     /// A JSON object of facts, such as the un-uploaded range of each stream. Must answer within a second.
     fn facts<'a>(&'a self, server: &'a ServerId) -> BoxFuture<'a, serde_json::Value>;
 }
+
+/// Why the configuration was not taken over, or not all of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReloadRefused {
+    /// `bad_configuration`, `shutting_down` (nothing was changed) or `incomplete`.
+    pub code: &'static str,
+    /// What is wrong and what to do.
+    pub detail: String,
+    /// What was planned, where the configuration itself is right.
+    pub plan: Option<serde_json::Value>,
+}
+
+/// Reads the configuration again while sidekick runs (implemented by `app`).
+pub trait Reload: Send + Sync + 'static {
+    /// Tells what would change, and does it unless `only_plan`: `added`, `changed` (`server`, `keys`, `restart`), `removed`, `unchanged`,
+    /// `needs_sidekick` (sections that hold from the next start of sidekick), `warnings`, `file`, `done`. The work goes on if the future is dropped.
+    fn reload(&self, only_plan: bool) -> BoxFuture<'_, Result<serde_json::Value, ReloadRefused>>;
+}

@@ -152,6 +152,48 @@ async fn a_crash_loop_ends_in_quarantine_with_bundles_and_a_start_releases_it() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_quarantine_with_a_time_ends_by_itself_and_tells_when() {
+    let dir = tempfile::tempdir().unwrap();
+    let flag = dir.path().join("fixed");
+    let spec = ServerSpec {
+        max_restarts: 0,
+        quarantine: Some(Duration::from_secs(1)),
+        ..shell(
+            "lobby",
+            &format!("[ -e {} ] && exec sleep 1000; exit 3", flag.display()),
+        )
+    };
+    let mut house = House::open(dir.path(), vec![spec]).await;
+    let status = house
+        .status("lobby", |status| {
+            status.state == State::Quarantined && status.next_start_ms.is_some()
+        })
+        .await;
+    assert!(status.next_start_ms.unwrap() >= status.since_ms + 900);
+    std::fs::write(&flag, "").unwrap();
+    house
+        .event(|event| {
+            matches!(
+                event.kind,
+                EventKind::Playing { .. } | EventKind::Started { .. }
+            )
+            .then_some(())
+        })
+        .await;
+    let status = house.state("lobby", State::Running).await;
+    assert_eq!(status.restarts, 0, "a release is no restart");
+    house
+        .line("lobby", |line| {
+            line.contains("it is released after 1s, or by a start")
+        })
+        .await;
+    house
+        .line("lobby", |line| line == "its quarantine is over")
+        .await;
+    house.supervisor.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_start_says_why_once_counts_and_does_not_spin() {
     let dir = tempfile::tempdir().unwrap();
     let missing = ServerSpec {
@@ -308,51 +350,6 @@ async fn children_come_and_go_at_run_time() {
             .iter()
             .all(|status| !status.state.is_up())
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn shutdown_stops_the_last_started_first_and_a_hurry_kills() {
-    let dir = tempfile::tempdir().unwrap();
-    let polite = "trap 'exit 0' TERM; while :; do sleep 0.02; done";
-    let deaf = ServerSpec {
-        stop_timeout: Duration::from_secs(600),
-        ..shell(
-            "deaf",
-            "trap '' TERM; echo up; while :; do sleep 0.02; done",
-        )
-    };
-    let mut house = House::open(
-        dir.path(),
-        vec![deaf, shell("one", polite), shell("two", polite)],
-    )
-    .await;
-    for name in ["deaf", "one", "two"] {
-        house.state(name, State::Running).await;
-    }
-    house.line("deaf", |line| line == "up").await;
-    let supervisor = house.supervisor.clone();
-    let ending = tokio::spawn(async move { supervisor.shutdown().await });
-    let mut order = Vec::new();
-    while order.len() < 2 {
-        order.push(
-            house
-                .event(|event| {
-                    matches!(event.kind, EventKind::Ended { .. }).then(|| event.id.to_string())
-                })
-                .await,
-        );
-    }
-    assert_eq!(order, ["two", "one"]);
-    house
-        .status("deaf", |status| status.state == State::Stopping)
-        .await;
-    house.shutdown.signal();
-    house.shutdown.signal();
-    tokio::time::timeout(supervision::PATIENCE, ending)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(supervision::marked(dir.path()), [] as [u32; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

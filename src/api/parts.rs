@@ -6,6 +6,7 @@ use crate::buffer::Buffer;
 use crate::config::Config;
 use crate::godot::Sessions;
 use crate::node::Node;
+use crate::ports::Reload;
 use crate::supervisor::Supervisor;
 use crate::upload::Upload;
 use std::sync::Arc;
@@ -23,8 +24,10 @@ pub struct Parts {
     pub upload: Upload,
     /// The game sessions.
     pub sessions: Sessions,
-    /// The configuration.
+    /// The configuration with which sidekick started.
     pub config: Arc<Config>,
+    /// Who reads it again.
+    pub reload: Arc<dyn Reload>,
     /// When sidekick started.
     pub started: Instant,
     pub(super) pids: ServerPids,
@@ -40,6 +43,7 @@ impl Parts {
         upload: Upload,
         sessions: Sessions,
         config: Arc<Config>,
+        reload: Arc<dyn Reload>,
     ) -> Arc<Self> {
         Arc::new(Self {
             node,
@@ -48,6 +52,7 @@ impl Parts {
             upload,
             sessions,
             config,
+            reload,
             started: Instant::now(),
             pids: ServerPids::default(),
             subscriptions: Subscriptions::default(),

@@ -39,6 +39,9 @@ pub enum Topic {
 #[allow(missing_docs)] // the names are the table's own
 pub enum Request {
     Info,
+    Reload {
+        plan: bool,
+    },
     Servers,
     Server(ServerId),
     StartServer(ServerId),
@@ -111,6 +114,9 @@ impl Request {
         };
         let request = match (name, count) {
             ("info", 0) => Self::Info,
+            ("reload", 0 | 1) => Self::Reload {
+                plan: a.plan_option()?,
+            },
             ("servers", 0) => Self::Servers,
             ("server", 1) => Self::Server(a.server()?),
             ("start_server", 1) => Self::StartServer(a.server()?),
@@ -202,6 +208,17 @@ impl Arguments {
         Ok(usize::try_from(limit)
             .unwrap_or(MAX_LIMIT)
             .clamp(1, MAX_LIMIT))
+    }
+
+    fn plan_option(&mut self) -> Result<bool, ApiError> {
+        let Some(options) = self.values.next() else {
+            return Ok(false);
+        };
+        let plan = options.map_get("plan").and_then(Term::as_bool);
+        plan.ok_or(ApiError::argument(
+            "options",
+            "a map with :plan, true or false",
+        ))
     }
 
     fn log_options(&mut self) -> Result<(usize, Option<u64>), ApiError> {

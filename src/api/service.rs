@@ -1,7 +1,7 @@
 //! Requests to replies.
 
 use crate::api::told::Told;
-use crate::api::{ApiError, Parts, Request, data, reply, servers};
+use crate::api::{ApiError, Parts, Request, data, json, reply, servers};
 use crate::etf::{Atom, Term};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,6 +27,7 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Atom, request: Request) -> Term
 async fn handle(parts: &Arc<Parts>, caller: &Atom, request: Request) -> Result<Term, ApiError> {
     match request {
         Request::Info => Ok(info(parts)),
+        Request::Reload { plan } => reload(parts, plan).await,
         Request::Servers => {
             let servers = parts.supervisor.servers();
             Ok(Term::list(
@@ -72,6 +73,17 @@ async fn handle(parts: &Arc<Parts>, caller: &Atom, request: Request) -> Result<T
             Err(request) => data::handle(parts, request).await,
         },
     }
+}
+
+async fn reload(parts: &Parts, only_plan: bool) -> Result<Term, ApiError> {
+    let done = parts.reload.reload(only_plan).await;
+    done.as_ref().map(json::to_term).map_err(|refused| {
+        let plan = refused
+            .plan
+            .iter()
+            .map(|plan| ("plan", json::to_term(plan)));
+        ApiError::refused(refused.code, plan.collect(), &refused.detail)
+    })
 }
 
 /// The value of `:info`.

@@ -233,7 +233,8 @@ async fn forget_ended(parts: &Parts, wanted: &ServerId) {
     }
     let surplus = ended.len().saturating_sub(ENDED_KEPT);
     for (index, id) in ended.iter().enumerate() {
-        let configured = parts.config.servers.iter().any(|known| known.id == *id);
+        let configured = parts.supervisor.configured();
+        let configured = configured.iter().any(|known| known.id == *id);
         if id == wanted || (index < surplus && !configured) {
             let _ = parts.supervisor.delete_child(id).await;
         }
@@ -244,8 +245,8 @@ async fn forget_ended(parts: &Parts, wanted: &ServerId) {
 fn allowed(parts: &Parts, spec: &ServerSpec) -> bool {
     parts.config.node.allow_start == AllowStart::Any
         || parts
-            .config
-            .servers
+            .supervisor
+            .configured()
             .iter()
             .any(|known| known.id == spec.id && known.command == spec.command)
 }

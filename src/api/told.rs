@@ -10,6 +10,7 @@ impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Request::Info => f.write_str("info"),
+            Request::Reload { plan } => write!(f, "reload, plan: {plan}"),
             Request::Servers => f.write_str("servers"),
             Request::Server(id) => write!(f, "server {id}"),
             Request::StartServer(id) => write!(f, "start_server {id}"),

@@ -1,9 +1,11 @@
 //! Configuration to the options of each part.
 
 use super::AppError;
-use crate::config::{Config, Cookie, Restart, ServerConfig, SinkKind, SinkStart, WhenFull};
+use crate::config::{
+    Config, Cookie, Restart, ServerConfig, SinkKind, SinkStart, Strategy, WhenFull,
+};
 use crate::node::{self, NodeName, NodeOptions};
-use crate::supervisor::{Backoff, OnExit, ServerSpec, SupervisorOptions};
+use crate::supervisor::{Backoff, Group, OnExit, ServerSpec, SupervisorOptions};
 use crate::upload::SinkOptions;
 use crate::{buffer, config, godot, supervisor};
 use std::collections::BTreeSet;
@@ -143,9 +145,29 @@ pub fn supervisor_options(config: &Config) -> Result<SupervisorOptions, AppError
     })
 }
 
-/// The spec of one server.
-pub fn server_spec(server: &ServerConfig) -> ServerSpec {
+/// The specs of all servers.
+pub fn server_specs(config: &Config) -> Vec<ServerSpec> {
+    let servers = config.servers.iter();
+    servers.map(|server| server_spec(server, config)).collect()
+}
+
+fn group(server: &ServerConfig, config: &Config) -> Option<Group> {
+    let name = server.group.as_ref()?;
+    let group = config.groups.iter().find(|group| group.name == *name)?;
+    Some(Group {
+        name: name.clone(),
+        strategy: match group.strategy {
+            Strategy::OneForOne => supervisor::Strategy::OneForOne,
+            Strategy::RestForOne => supervisor::Strategy::RestForOne,
+            Strategy::OneForAll => supervisor::Strategy::OneForAll,
+        },
+    })
+}
+
+fn server_spec(server: &ServerConfig, config: &Config) -> ServerSpec {
     ServerSpec {
+        group: group(server, config),
+        quarantine: server.quarantine,
         directory: Some(server.directory.clone()),
         env: server.env.expose().clone(),
         restart: match server.restart {

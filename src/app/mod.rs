@@ -11,6 +11,7 @@ mod control;
 mod convert;
 mod error;
 mod ports;
+mod reload;
 mod run_dir;
 mod secret;
 mod signals;
@@ -20,7 +21,7 @@ pub use error::AppError;
 
 use crate::api::{self, NodeCluster, Parts};
 use crate::buffer::Buffer;
-use crate::config::Config;
+use crate::config::{Config, Overrides};
 use crate::console::ConsoleFunctions;
 use crate::godot::Sessions;
 use crate::node::Node;
@@ -28,9 +29,11 @@ use crate::shutdown::Shutdown;
 use crate::supervisor::{SessionFeed, Supervisor};
 use crate::upload::{SinkState, SinkStatus, Upload};
 use control::Control;
+use reload::Reloader;
 use run_dir::RunDir;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// How long uploads may go on after the servers have stopped.
 const UPLOAD_DRAIN: Duration = Duration::from_secs(10);
@@ -54,11 +57,11 @@ struct Running {
     _run_dir: RunDir,
 }
 
-/// Runs sidekick until it is told to end.
+/// Runs sidekick until it is told to end. `overrides` are those with which the configuration was read, and is read again.
 ///
 /// # Errors
 /// What could not be started, or the failure that ended it.
-pub fn run(config: Config) -> Result<(), AppError> {
+pub fn run(config: Config, overrides: Overrides) -> Result<(), AppError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(8)
@@ -68,14 +71,20 @@ pub fn run(config: Config) -> Result<(), AppError> {
         .map_err(AppError::Runtime)?;
     runtime.block_on(async {
         let phases = Phases::default();
-        signals::listen(phases.servers.clone()).map_err(AppError::Runtime)?;
-        let running = start(Arc::new(config), phases).await?;
+        let hangups = Arc::new(Notify::new());
+        signals::listen(phases.servers.clone(), hangups.clone()).map_err(AppError::Runtime)?;
+        let running = start(Arc::new(config), overrides, hangups, phases).await?;
         let failure = wait(&running).await;
         finish(running, failure).await
     })
 }
 
-async fn start(config: Arc<Config>, phases: Phases) -> Result<Running, AppError> {
+async fn start(
+    config: Arc<Config>,
+    overrides: Overrides,
+    hangups: Arc<Notify>,
+    phases: Phases,
+) -> Result<Running, AppError> {
     let run_dir = RunDir::take(&config.run.dir)?;
     let options = convert::buffer_options(&config);
     let buffer = tokio::task::spawn_blocking(move || Buffer::open(options))
@@ -96,7 +105,7 @@ async fn start(config: Arc<Config>, phases: Phases) -> Result<Running, AppError>
     .await?;
     let supervisor = Supervisor::start(
         convert::supervisor_options(&config)?,
-        config.servers.iter().map(convert::server_spec).collect(),
+        convert::server_specs(&config),
         Arc::new(ports::BufferActivations(buffer.clone())),
         Arc::new(sessions.clone()),
         Arc::new(ports::UploadFacts(buffer.clone())),
@@ -108,7 +117,21 @@ async fn start(config: Arc<Config>, phases: Phases) -> Result<Running, AppError>
     let upload = Upload::start(&buffer, &node, sinks, &phases.uploads);
 
     node.keep_connected(convert::nodes_to_keep(&config)?);
-    let parts = Parts::new(node, supervisor, buffer, upload, sessions, config.clone());
+    let reloader = Reloader {
+        started: config.clone(),
+        overrides,
+        supervisor: supervisor.clone(),
+    };
+    tokio::spawn(reloader.clone().at_hangup(hangups));
+    let parts = Parts::new(
+        node,
+        supervisor,
+        buffer,
+        upload,
+        sessions,
+        config.clone(),
+        Arc::new(reloader),
+    );
     let functions = api::start(&parts);
     let console = ConsoleFunctions::new(parts.node.clone(), functions.clone());
     parts.node.serve_functions(Arc::new(console));

@@ -92,7 +92,7 @@ enum Format {
 }
 
 impl ConfigArgs {
-    fn load(self) -> Result<Config, Failure> {
+    fn load(self) -> Result<(Config, Overrides), Failure> {
         let cookie = match std::env::var("SIDEKICK_COOKIE") {
             Ok(cookie) => Some(cookie),
             Err(std::env::VarError::NotPresent) => None,
@@ -116,7 +116,9 @@ impl ConfigArgs {
             log_filter: self.log,
             epmd_port: self.epmd_port,
         };
-        Config::load(&self.config, &overrides).map_err(|error| Failure::new(USAGE, error))
+        let config = Config::load(&self.config, &overrides);
+        let config = config.map_err(|error| Failure::new(USAGE, error))?;
+        Ok((config, overrides))
     }
 }
 
@@ -185,7 +187,7 @@ fn complain(message: &str) {
 }
 
 fn run(args: ConfigArgs) -> Result<(), Failure> {
-    let config = args.load()?;
+    let (config, overrides) = args.load()?;
     let unusable = config.check_machine().err();
     if let Some(error) = unusable.as_ref().filter(|_| !games_may_play(&config)) {
         return Err(Failure::new(USAGE, error));
@@ -197,7 +199,7 @@ fn run(args: ConfigArgs) -> Result<(), Failure> {
     for warning in &config.warnings {
         telemetry::Suspicious { warning }.emit();
     }
-    app::run(config).map_err(|error| Failure::new(error.exit_code(), error))
+    app::run(config, overrides).map_err(|error| Failure::new(error.exit_code(), error))
 }
 
 /// Whether an earlier sidekick left games that this one should adopt: then no server's fault may keep it from running.
@@ -210,7 +212,7 @@ fn games_may_play(config: &Config) -> bool {
 }
 
 fn check(args: ConfigArgs) -> Result<(), Failure> {
-    let config = args.load()?;
+    let (config, _) = args.load()?;
     config
         .check_machine()
         .map_err(|error| Failure::new(USAGE, error))?;

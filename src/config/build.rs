@@ -4,7 +4,7 @@ use super::error::Fault;
 use super::model::{Config, LogConfig, RunConfig, SessionConfig};
 use super::raw::{RawConfig, RawLog, RawRun, RawSession};
 use super::values::resolve;
-use super::{Overrides, buffer, node, servers, sinks};
+use super::{Overrides, buffer, groups, node, servers, sinks};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
@@ -82,7 +82,9 @@ pub(super) fn build(raw: RawConfig, context: &mut Context<'_>) -> Result<Config,
     let run = run(raw.run, context)?;
     let session = session(raw.session, &run, context)?;
     let buffer = buffer::build(raw.buffer, raw.stream, context)?;
-    let servers = servers::build(raw.server, context)?;
+    let groups = groups::build(raw.group)?;
+    let servers = servers::build(raw.server, &groups, context)?;
+    groups::warn_of_empty(&groups, &servers, context);
     let log = log(raw.log, context)?;
     if buffer.dir == run.dir {
         return Err(Fault::outside(format!(
@@ -105,6 +107,7 @@ pub(super) fn build(raw: RawConfig, context: &mut Context<'_>) -> Result<Config,
         buffer,
         run,
         session,
+        groups,
         servers,
         sinks: sinks.list,
         log,

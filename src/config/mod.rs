@@ -17,12 +17,14 @@ mod buffer;
 mod build;
 mod cookie;
 mod error;
+mod groups;
 mod machine;
 mod model;
 mod node;
 mod raw;
 mod servers;
 mod sinks;
+mod template;
 mod values;
 
 #[cfg(test)]
@@ -30,12 +32,14 @@ mod tests;
 
 pub use error::{ConfigError, Place};
 pub use model::{
-    AllowStart, Backoff, BufferConfig, Config, Cookie, Environment, EpmdConfig, Keep, LogConfig,
-    LogFormat, NodeConfig, OnExit, Restart, RunConfig, ServerConfig, SessionConfig, SinkConfig,
-    SinkKind, SinkLimits, SinkStart, StreamLimit, StreamRule, TlsConfig, WhenFull,
+    AllowStart, Backoff, BufferConfig, Config, Cookie, Environment, EpmdConfig, GroupConfig, Keep,
+    LogConfig, LogFormat, NodeConfig, OnExit, Restart, RunConfig, ServerConfig, SessionConfig,
+    SinkConfig, SinkKind, SinkLimits, SinkStart, Strategy, StreamLimit, StreamRule, TlsConfig,
+    WhenFull,
 };
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 
 /// The file that is read where none is named.
@@ -81,11 +85,11 @@ impl Config {
     }
 
     /// Deserializes and hands over; faults get their place.
-    fn read<T>(
+    fn read<Raw: DeserializeOwned, T>(
         text: &str,
         file: &Path,
         overrides: &Overrides,
-        build: impl FnOnce(raw::RawConfig, &mut build::Context<'_>) -> Result<T, error::Fault>,
+        build: impl FnOnce(Raw, &mut build::Context<'_>) -> Result<T, error::Fault>,
     ) -> Result<T, ConfigError> {
         let place = |fault: error::Fault| match fault.span {
             Some(span) => ConfigError::Invalid {
@@ -95,7 +99,7 @@ impl Config {
             },
             None => ConfigError::Outside(fault.message),
         };
-        let raw: raw::RawConfig = toml::from_str(text).map_err(|error| {
+        let raw: Raw = toml::from_str(text).map_err(|error| {
             place(error::Fault::at(
                 error.span().unwrap_or(0..0),
                 error::explain(error.message()),
@@ -114,6 +118,32 @@ impl Config {
         machine::check(self).map_err(ConfigError::Outside)
     }
 
+    /// The sections other than `[[group]]` and `[[server]]` whose values differ.
+    ///
+    /// # Panics
+    /// Never: every value has a TOML form.
+    pub fn other_sections(&self, other: &Self) -> Vec<&'static str> {
+        let text = |config: &Self| {
+            let toml = |value: Result<toml::Value, _>| value.expect("every field has a TOML form");
+            [
+                ("node", toml(toml::Value::try_from(&config.node))),
+                ("buffer", toml(toml::Value::try_from(&config.buffer))),
+                (
+                    "stream",
+                    toml(toml::Value::try_from(&config.buffer.streams)),
+                ),
+                ("run", toml(toml::Value::try_from(&config.run))),
+                ("session", toml(toml::Value::try_from(&config.session))),
+                ("log", toml(toml::Value::try_from(&config.log))),
+                ("sink", toml(toml::Value::try_from(&config.sinks))),
+            ]
+        };
+        let cookie = self.node.cookie.expose() != other.node.cookie.expose();
+        let pairs = text(self).into_iter().zip(text(other));
+        let differs = pairs.filter(|((name, a), (_, b))| a != b || (*name == "node" && cookie));
+        differs.map(|((name, _), _)| name).collect()
+    }
+
     /// The effective values as TOML, secrets masked.
     ///
     /// # Panics
@@ -129,6 +159,8 @@ impl Config {
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             stream: &'a [StreamRule],
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            group: &'a [GroupConfig],
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
             server: &'a [ServerConfig],
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             sink: &'a [SinkConfig],
@@ -140,6 +172,7 @@ impl Config {
             session: &self.session,
             log: &self.log,
             stream: &self.buffer.streams,
+            group: &self.groups,
             server: &self.servers,
             sink: &self.sinks,
         })
@@ -147,16 +180,18 @@ impl Config {
     }
 }
 
-/// The runtime directory that a file names. The rest is not checked, so that `ctl` needs no cookie.
+/// The runtime directory that a file names. The rest is not checked, so that `ctl` needs no cookie and works while a file is being
+/// changed that sidekick would refuse.
 ///
 /// # Errors
-/// Where the file cannot be read or is not of the known form.
+/// Where the file cannot be read or is no TOML, or its `[run]` is wrong.
 pub fn run_dir(file: &Path) -> Result<PathBuf, ConfigError> {
     let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
-    Config::read(&text, file, &Overrides::default(), |raw, context| {
+    let overrides = Overrides::default();
+    let run = Config::read(&text, file, &overrides, |raw: raw::RunAlone, context| {
         build::run(raw.run, context)
-    })
-    .map(|run| run.dir)
+    });
+    run.map(|run| run.dir)
 }
 
 fn unreadable(file: &Path, error: &std::io::Error) -> ConfigError {

@@ -1,12 +1,19 @@
 //! The file as it is written, before any check that needs more than one value.
 
-use super::model::{AllowStart, LogFormat, OnExit, Restart, SinkStart, WhenFull};
-use super::values::{PathOrOff, Size, Span, SpanOrOff};
+use super::model::{AllowStart, LogFormat, OnExit, Restart, SinkStart, Strategy, WhenFull};
+use super::values::{PathOrOff, Ports, Size, Span, SpanOrOff};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use toml::Spanned;
+
+/// What `ctl` needs of it.
+#[derive(Deserialize)]
+pub(super) struct RunAlone {
+    #[serde(default)]
+    pub run: RawRun,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +30,8 @@ pub(super) struct RawConfig {
     pub log: RawLog,
     #[serde(default)]
     pub stream: Vec<Spanned<RawStream>>,
+    #[serde(default)]
+    pub group: Vec<RawGroup>,
     #[serde(default)]
     pub server: Vec<Spanned<RawServer>>,
     #[serde(default)]
@@ -106,8 +115,24 @@ pub(super) struct RawSession {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct RawGroup {
+    pub name: Spanned<String>,
+    #[serde(default)]
+    pub strategy: Strategy,
+    pub max_restarts: Option<u32>,
+    pub max_seconds: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub backoff: RawBackoff,
+    pub quarantine: Option<Spanned<SpanOrOff>>,
+}
+
+#[derive(Deserialize, Clone)]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawServer {
     pub id: Spanned<String>,
+    pub count: Option<Spanned<u16>>,
+    pub ports: Option<Spanned<Ports>>,
+    pub group: Option<Spanned<String>>,
     pub command: Spanned<Vec<String>>,
     pub directory: Option<Spanned<PathBuf>>,
     pub env: Option<Spanned<BTreeMap<String, String>>>,
@@ -117,6 +142,7 @@ pub(super) struct RawServer {
     pub max_seconds: Option<Spanned<u32>>,
     #[serde(default)]
     pub backoff: RawBackoff,
+    pub quarantine: Option<Spanned<SpanOrOff>>,
     pub start_timeout: Option<Spanned<Span>>,
     pub hang_timeout: Option<Spanned<SpanOrOff>>,
     pub stop_timeout: Option<Spanned<Span>>,
@@ -126,7 +152,7 @@ pub(super) struct RawServer {
     pub autostart: Option<bool>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, Clone)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawBackoff {
     pub initial: Option<Spanned<Span>>,

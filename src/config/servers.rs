@@ -2,12 +2,12 @@
 
 use super::build::Context;
 use super::error::Fault;
-use super::model::{Backoff, Environment, ServerConfig};
-use super::raw::{RawBackoff, RawServer};
+use super::model::{Environment, GroupConfig, ServerConfig};
+use super::raw::RawServer;
 use super::values::{Span, SpanOrOff, resolve, show_duration};
+use super::{groups, template};
 use crate::types::ServerId;
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
@@ -21,17 +21,28 @@ const OWN_VARIABLES: [&str; 4] = [
     "SIDEKICK_SERVER",
 ];
 /// No timeout is longer, so that a slip of the unit shows.
-const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
+pub(super) const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Servers of one sidekick, as many as its supervisor takes.
+const SERVERS_MAX: usize = 1_000;
 
 pub(super) fn build(
     raw: Vec<Spanned<RawServer>>,
+    groups: &[GroupConfig],
     context: &mut Context<'_>,
 ) -> Result<Vec<ServerConfig>, Fault> {
     let mut servers: Vec<ServerConfig> = Vec::new();
-    for server in raw {
-        let server = server.into_inner();
+    for server in template::expand(raw)? {
         let span = server.id.span();
-        let server = one(server, context)?;
+        if servers.len() == SERVERS_MAX {
+            return Err(Fault::at(
+                span,
+                format!(
+                    "there are more than {SERVERS_MAX} servers; lower `count`, or run a second sidekick"
+                ),
+            ));
+        }
+        let server = one(server, groups, context)?;
         if servers.iter().any(|other| other.id == server.id) {
             return Err(Fault::at(
                 span,
@@ -43,11 +54,25 @@ pub(super) fn build(
     Ok(servers)
 }
 
-fn one(raw: RawServer, context: &mut Context<'_>) -> Result<ServerConfig, Fault> {
+fn one(
+    raw: RawServer,
+    groups: &[GroupConfig],
+    context: &mut Context<'_>,
+) -> Result<ServerConfig, Fault> {
     let id = ServerId::new(raw.id.get_ref())
         .map_err(|error| Fault::at(raw.id.span(), error.to_string()))?;
     let session = raw.session.unwrap_or(true);
+    let group = groups::of(raw.group.as_ref(), groups)?;
+    let patience = groups::patience(
+        &raw.id,
+        group,
+        raw.max_restarts,
+        raw.max_seconds,
+        raw.backoff,
+        raw.quarantine,
+    )?;
     let server = ServerConfig {
+        group: group.map(|group| group.name.clone()),
         command: command(raw.command, &id, context)?,
         directory: match raw.directory {
             Some(directory) => context.file_path(directory.span(), directory.get_ref())?,
@@ -55,9 +80,10 @@ fn one(raw: RawServer, context: &mut Context<'_>) -> Result<ServerConfig, Fault>
         },
         env: environment(raw.env)?,
         restart: raw.restart,
-        max_restarts: raw.max_restarts.unwrap_or(3),
-        max_seconds: window(raw.max_seconds)?,
-        backoff: backoff(raw.backoff)?,
+        max_restarts: patience.max_restarts,
+        max_seconds: patience.max_seconds,
+        backoff: patience.backoff,
+        quarantine: patience.quarantine,
         start_timeout: timeout("start_timeout", raw.start_timeout, Duration::from_secs(30))?,
         hang_timeout: hang_timeout(raw.hang_timeout, session)?,
         stop_timeout: timeout("stop_timeout", raw.stop_timeout, Duration::from_secs(10))?,
@@ -143,37 +169,6 @@ fn environment(raw: Option<Spanned<BTreeMap<String, String>>>) -> Result<Environ
     Ok(Environment::new(variables))
 }
 
-fn window(raw: Option<Spanned<u32>>) -> Result<NonZeroU32, Fault> {
-    let Some(raw) = raw else {
-        return Ok(NonZeroU32::new(5).expect("5 is not 0"));
-    };
-    NonZeroU32::new(*raw.get_ref()).ok_or_else(|| {
-        Fault::at(
-            raw.span(),
-            "max_seconds must be at least 1: it is the window in which max_restarts are counted",
-        )
-    })
-}
-
-fn backoff(raw: RawBackoff) -> Result<Backoff, Fault> {
-    let span = raw.max.as_ref().or(raw.initial.as_ref()).map(Spanned::span);
-    let initial = raw
-        .initial
-        .map_or(Duration::from_millis(100), |initial| initial.into_inner().0);
-    let max = raw.max.map_or(Duration::from_secs(30).max(initial), |max| {
-        max.into_inner().0
-    });
-    if initial > max || max > TIMEOUT_MAX {
-        let message = format!(
-            "backoff goes from {} to {}; `initial` must not be above `max`, nor `max` above 24h",
-            show_duration(initial),
-            show_duration(max)
-        );
-        return Err(Fault { span, message });
-    }
-    Ok(Backoff { initial, max })
-}
-
 fn timeout(key: &str, raw: Option<Spanned<Span>>, default: Duration) -> Result<Duration, Fault> {
     let Some(raw) = raw else {
         return Ok(default);
@@ -203,7 +198,7 @@ fn hang_timeout(raw: Option<Spanned<SpanOrOff>>, session: bool) -> Result<Option
     }
 }
 
-fn bounded(
+pub(super) fn bounded(
     key: &str,
     span: Range<usize>,
     value: Duration,

@@ -33,6 +33,13 @@ pub(super) struct SpanOrOff(pub Option<Duration>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PathOrOff(pub Option<PathBuf>);
 
+/// A port, or a range of ports with both ends: `7000`, `"7000-7015"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ports {
+    pub first: u16,
+    pub last: u16,
+}
+
 struct SizeVisitor;
 
 impl Visitor<'_> for SizeVisitor {
@@ -120,6 +127,37 @@ impl<'de> Deserialize<'de> for Span {
         Ok(Self(
             value.0.expect("\"off\" is not accepted by this visitor"),
         ))
+    }
+}
+
+struct PortsVisitor;
+
+impl Visitor<'_> for PortsVisitor {
+    type Value = Ports;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a range of ports such as \"7000-7015\", or one port")
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Ports, E> {
+        self.visit_str(&value.to_string())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Ports, E> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port > 0);
+        match (port(first), port(last)) {
+            (Some(first), Some(last)) if first <= last => Ok(Ports { first, last }),
+            _ => Err(E::custom(format!(
+                "{text:?} is not a range of ports; write the first and the last one, such as \"7000-7015\""
+            ))),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Ports {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PortsVisitor)
     }
 }
 

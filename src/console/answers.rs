@@ -34,6 +34,10 @@ async fn done(sidekick: &Sidekick, command: Command) -> Result<String, Refused> 
             ask(request, vec![text(&id)]).await?;
             show::done(&json!({ "server": id, "done": done }))
         }
+        Command::Reload { plan } => {
+            let options = Term::map([("plan", Term::bool(plan))]);
+            show::plan(&ask("reload", vec![options]).await?)
+        }
         Command::Logs { server, lines, .. } => {
             let id = server.ok_or_else(|| refused("no_server"))?;
             show::log_lines(&logs(sidekick, &id, lines).await?)

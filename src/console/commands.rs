@@ -42,6 +42,9 @@ pub enum Command {
     Servers,
     Server(String),
     Act(Action, String),
+    Reload {
+        plan: bool,
+    },
     Logs {
         server: Option<String>,
         follow: bool,
@@ -88,6 +91,7 @@ pub fn parse(line: &str) -> Result<Command, Misunderstood> {
         "stop" => Command::Act(Action::Stop, given.must()),
         "restart" => Command::Act(Action::Restart, given.must()),
         "drain" => Command::Act(Action::Drain, given.must()),
+        "reload" => given.reload()?,
         "kill" => Command::Act(Action::Kill, given.must()),
         "logs" => given.logs()?,
         "crashes" => Command::Crashes(given.word()),
@@ -197,6 +201,14 @@ impl Given {
         })
     }
 
+    fn reload(&mut self) -> Result<Command, Misunderstood> {
+        match self.word().as_deref() {
+            None => Ok(Command::Reload { plan: false }),
+            Some("plan" | "--plan") => Ok(Command::Reload { plan: true }),
+            Some(word) => Err(self.entry.wrong(format!("{word:?} is not plan"))),
+        }
+    }
+
     fn trace(&mut self) -> Result<Command, Misunderstood> {
         match (self.must().as_str(), self.word().as_deref()) {
             ("off", None) => Ok(Command::Trace(None)),
@@ -290,6 +302,10 @@ mod tests {
         assert_eq!(
             said("trace maybe"),
             "\"maybe\" is neither on, off nor a level; type  trace on [LEVEL]|off"
+        );
+        assert_eq!(
+            said("reload all"),
+            "\"all\" is not plan; type  reload [plan]"
         );
         assert_eq!(
             said("read \"a"),

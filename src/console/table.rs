@@ -102,6 +102,13 @@ pub const TABLE: &[Entry] = &[
         1,
         "kill a server's process; its restart policy applies afterwards",
     ),
+    entry(
+        "reload",
+        "[plan]",
+        &[OneOf(&["plan"])],
+        0,
+        "read the configuration again; with plan only tell what would change",
+    ),
     Entry {
         options: &["-f", "-n"],
         ..entry(

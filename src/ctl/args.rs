@@ -40,6 +40,12 @@ pub enum Command {
     },
     /// Name, version, identity and buffer of the sidekick itself
     Info,
+    /// Read the configuration again: servers are added, changed and removed, all others play on
+    Reload {
+        /// Tell what would be done, and do nothing
+        #[arg(long)]
+        plan: bool,
+    },
     /// Start a server that is stopped or quarantined
     Start {
         /// Its id

@@ -4,7 +4,7 @@ use super::args::{Command, CtlArgs, SinkCommand};
 use super::connection::{self, Connection};
 use super::error::CtlError;
 use super::target;
-use super::term::{map, number, text};
+use super::term::{boolean, map, number, text};
 use crate::show;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -50,6 +50,10 @@ async fn ask(connection: &mut Connection, command: &Command) -> Result<Value, Ct
             server: Some(server),
         } => connection.call("server", vec![text(server)]).await,
         Command::Info => connection.call("info", vec![]).await,
+        Command::Reload { plan } => {
+            let options = map(vec![("plan", boolean(*plan))]);
+            connection.call("reload", vec![options]).await
+        }
         Command::Start { server } => done(connection, "start_server", server, "started").await,
         Command::Stop { server } => done(connection, "stop_server", server, "stopped").await,
         Command::Restart { server } => {
@@ -157,6 +161,7 @@ async fn follow(
 fn tell(command: &Command, answer: &Value) -> String {
     match command {
         Command::Status { server: None } => show::status(answer),
+        Command::Reload { .. } => show::plan(answer),
         Command::Logs { .. } => show::log_lines(answer),
         Command::Crashes {
             number: None,

@@ -20,6 +20,11 @@ pub(super) fn number(number: u64) -> Term {
     )
 }
 
+/// `true` or `false`.
+pub(super) fn boolean(value: bool) -> Term {
+    Term::from(Atom::from(if value { "true" } else { "false" }))
+}
+
 /// A map with atom keys.
 pub(super) fn map(fields: Vec<(&str, Term)>) -> Term {
     Term::from(Map {

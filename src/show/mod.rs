@@ -3,12 +3,14 @@
 //! `ctl` and `console` show the same things, so they show them alike. Text that games wrote is made harmless for a
 //! terminal.
 
+mod plan;
 mod refusal;
 mod values;
 
 #[cfg(test)]
 mod tests;
 
+pub use plan::plan;
 pub use refusal::refusal;
 pub use values::{harmless, plain, time};
 

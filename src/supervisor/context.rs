@@ -1,6 +1,7 @@
 //! What all actors share.
 
 use super::event::{EventKind, SupervisorEvent};
+use super::group::Groups;
 use super::spec::SupervisorOptions;
 use super::status::LogLine;
 use super::tail::Tail;
@@ -33,6 +34,8 @@ pub struct Context {
     pub tasks: TaskTracker,
     /// Nothing is started any more.
     pub closing: AtomicBool,
+    /// What the groups have to hear.
+    pub groups: Groups,
 }
 
 impl Context {

@@ -9,18 +9,18 @@ use super::context::Context;
 use super::error::{SupervisorError, SupervisorStartError};
 use super::event::{EventKind, SupervisorEvent};
 use super::feed::SessionFeed;
+use super::group::Groups;
 use super::launch::Note;
 use super::link::Link;
 use super::spec::{ServerSpec, SupervisorOptions};
-use super::status::{CrashSummary, LogLine, Status};
+use super::status::{CrashSummary, LogLine, State, Status};
 use super::tail::Tail;
 use crate::guard::files::{RunFiles, make_private_dir};
 use crate::ports::{Activations, BundleFacts, SessionEvent, SessionObserver, Sessions};
 use crate::shutdown::Shutdown;
 use crate::types::ServerId;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
@@ -30,29 +30,56 @@ const COMMANDS: usize = 256;
 const EVENTS: usize = 4_096;
 /// Log lines a receiver may lag behind.
 const LOG_EVENTS: usize = 8_192;
-/// How long the last bundles may take.
-const LAST_TASKS: Duration = Duration::from_secs(3);
 
 /// Handle to the supervisor; clones are the same one.
 #[derive(Clone)]
 pub struct Supervisor {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
-    context: Arc<Context>,
-    feed: SessionFeed,
-    shutdown: Shutdown,
+/// The same, for tasks that must not keep it.
+pub(super) struct WeakSupervisor(Weak<Inner>);
+
+impl WeakSupervisor {
+    /// Of these insides.
+    pub fn of(inner: &Arc<Inner>) -> Self {
+        Self(Arc::downgrade(inner))
+    }
+
+    /// It, while somebody else still holds it.
+    pub fn upgrade(&self) -> Option<Supervisor> {
+        self.0.upgrade().map(|inner| Supervisor { inner })
+    }
+}
+
+pub(super) struct Inner {
+    pub(super) context: Arc<Context>,
+    pub(super) feed: SessionFeed,
+    pub(super) shutdown: Shutdown,
+    /// The specs of the configuration.
+    pub(super) configured: watch::Sender<Arc<Vec<ServerSpec>>>,
+    /// One reconfiguration at a time.
+    pub(super) reconfiguring: tokio::sync::Mutex<()>,
     servers: Mutex<Vec<Entry>>,
 }
 
 #[derive(Clone)]
-struct Entry {
-    spec: Arc<ServerSpec>,
+pub(super) struct Entry {
+    pub(super) spec: Arc<ServerSpec>,
+    pub(super) configured: bool,
+    /// The spec by which it runs, which is an older one while a changed one waits for its next start.
+    pub(super) running: watch::Receiver<Arc<ServerSpec>>,
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<Status>,
     book: Arc<LogBook>,
     bundles: Store,
+}
+
+impl Entry {
+    /// Where its server is in its life.
+    pub fn state(&self) -> State {
+        self.status.borrow().state
+    }
 }
 
 impl Supervisor {
@@ -86,14 +113,17 @@ impl Supervisor {
             tail: Tail::start().map_err(SupervisorStartError::Inotify)?,
             tasks: TaskTracker::new(),
             closing: AtomicBool::new(false),
+            groups: Groups::default(),
         });
-        let servers = Mutex::default();
+        let configured = watch::Sender::new(Arc::new(specs.clone()));
         let supervisor = Self {
             inner: Arc::new(Inner {
                 context,
                 feed,
                 shutdown,
-                servers,
+                configured,
+                reconfiguring: tokio::sync::Mutex::default(),
+                servers: Mutex::default(),
             }),
         };
         let mut settled = Vec::new();
@@ -104,6 +134,7 @@ impl Supervisor {
         for settled in settled {
             let _ = settled.await;
         }
+        supervisor.begin_groups(|_| true);
         Ok(supervisor)
     }
 
@@ -149,7 +180,7 @@ impl Supervisor {
         None
     }
 
-    fn add(&self, spec: ServerSpec, configured: bool) -> Option<oneshot::Receiver<()>> {
+    pub(super) fn add(&self, spec: ServerSpec, configured: bool) -> Option<oneshot::Receiver<()>> {
         let context = self.inner.context.clone();
         let mut servers = self.servers_lock();
         if servers.iter().any(|entry| entry.spec.id == spec.id) {
@@ -157,6 +188,7 @@ impl Supervisor {
         }
         let spec = Arc::new(spec);
         let (commands, receiver) = mpsc::channel(COMMANDS);
+        let running = watch::Sender::new(spec.clone());
         let (status, status_receiver) = watch::channel(Status::new(spec.id.clone()));
         let book = LogBook::new(
             spec.id.clone(),
@@ -165,6 +197,8 @@ impl Supervisor {
         );
         let entry = Entry {
             spec: spec.clone(),
+            configured,
+            running: running.subscribe(),
             commands: commands.clone(),
             status: status_receiver,
             book: Arc::new(book),
@@ -178,6 +212,7 @@ impl Supervisor {
             context: context.clone(),
             spec: spec.clone(),
             configured,
+            running,
             status,
             book: entry.book.clone(),
             bundles: entry.bundles.clone(),
@@ -192,14 +227,14 @@ impl Supervisor {
         Some(wait)
     }
 
-    fn servers_lock(&self) -> MutexGuard<'_, Vec<Entry>> {
+    pub(super) fn servers_lock(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.inner
             .servers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn entry(&self, id: &ServerId) -> Result<Entry, SupervisorError> {
+    pub(super) fn entry(&self, id: &ServerId) -> Result<Entry, SupervisorError> {
         let servers = self.servers_lock();
         let entry = servers.iter().find(|entry| entry.spec.id == *id);
         entry
@@ -207,7 +242,7 @@ impl Supervisor {
             .ok_or_else(|| SupervisorError::NotFound(id.clone()))
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         id: &ServerId,
         command: impl FnOnce(Reply) -> Command,
@@ -354,38 +389,6 @@ impl Supervisor {
     /// Log lines of all servers from now on. A receiver that lags loses the oldest.
     pub fn log_events(&self) -> broadcast::Receiver<(ServerId, LogLine)> {
         self.inner.context.log_events.subscribe()
-    }
-
-    /// Stops all servers gracefully, the last started first; kills them once [`Shutdown::hurrying`]. Returns once all are gone.
-    pub async fn shutdown(&self) {
-        self.inner.context.closing.store(true, Ordering::Relaxed);
-        let entries: Vec<Entry> = self.servers_lock().clone();
-        for entry in entries.iter().rev() {
-            let id = &entry.spec.id;
-            let stop = self.stop_server(id);
-            tokio::pin!(stop);
-            tokio::select! {
-                _ = &mut stop => continue,
-                () = self.inner.shutdown.hurrying() => {}
-            }
-            let _ = tokio::join!(self.kill_server(id), stop);
-        }
-        self.leave().await;
-    }
-
-    /// Lets go of all servers without stopping them: each guard does what `on_exit` says.
-    pub async fn leave(&self) {
-        self.inner.context.closing.store(true, Ordering::Relaxed);
-        let ids: Vec<ServerId> = self
-            .servers_lock()
-            .iter()
-            .map(|entry| entry.spec.id.clone())
-            .collect();
-        self.inner.context.tasks.close();
-        let _ = tokio::time::timeout(LAST_TASKS, self.inner.context.tasks.wait()).await;
-        for id in ids {
-            let _ = self.ask(&id, Command::Leave).await;
-        }
     }
 }
 

@@ -4,6 +4,9 @@
 //! its session, the clock and the callers tell, and does what the machine says. Processes live under guards
 //! ([`crate::guard`]), so that they outlive sidekick; the first act of an actor is to look for one ([`adopt`]).
 //!
+//! Servers that belong together have a conductor ([`group`]): it starts them in order, and restarts them together where the
+//! strategy says so.
+//!
 //! Architecture invariants: what decides is pure; what acts decides nothing. A restart waits for nothing but the lock of the
 //! guard before it and the new epoch: bundles, logs and facts are written beside it. Own decisions come before what the engine
 //! printed, that before the wait status; a bundle keeps all three.
@@ -17,22 +20,30 @@ mod context;
 mod error;
 mod event;
 mod feed;
+mod group;
 mod handle;
 mod hang;
 mod launch;
 mod link;
 mod machine;
 mod output;
+mod plan;
 mod policy;
+mod reconfigure;
 mod spec;
 mod status;
 mod tail;
+mod together;
 
 pub use error::{SupervisorError, SupervisorStartError};
 pub use event::{EventKind, SupervisorEvent};
 pub use feed::SessionFeed;
 pub use handle::Supervisor;
-pub use spec::{Backoff, LogLimits, OnExit, Restart, ServerSpec, SupervisorOptions};
+pub use plan::{Changed, Plan};
+pub use reconfigure::Reconfigured;
+pub use spec::{
+    Backoff, Group, LogLimits, OnExit, Restart, ServerSpec, Strategy, SupervisorOptions,
+};
 pub use status::{
     CrashSummary, EndReason, Health, LastExit, LogLine, LogSource, SessionInfo, State, Status,
     Timings,

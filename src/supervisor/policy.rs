@@ -36,13 +36,38 @@ pub struct Policy {
 impl Policy {
     /// The policy of a spec, with nothing counted.
     pub fn new(spec: &ServerSpec) -> Self {
-        Self {
+        let mut policy = Self {
             restart: spec.restart,
-            max_restarts: spec.max_restarts as usize,
-            period: Duration::from_secs(spec.max_seconds.into()),
+            max_restarts: 0,
+            period: Duration::ZERO,
             backoff: spec.backoff,
             recent: VecDeque::new(),
             streak: 0,
+        };
+        policy.update(spec);
+        policy
+    }
+
+    /// Other numbers from now on; what was counted stays.
+    pub fn update(&mut self, spec: &ServerSpec) {
+        self.restart = spec.restart;
+        self.max_restarts = spec.max_restarts as usize;
+        self.period = Duration::from_secs(spec.max_seconds.into());
+        self.backoff = spec.backoff;
+    }
+
+    /// Whether that is its restart type.
+    pub fn is(&self, restart: Restart) -> bool {
+        self.restart == restart
+    }
+
+    /// Whether an end of that reason asks for a restart; `failed` where the process never played.
+    pub fn wants(&self, reason: Option<&EndReason>, failed: bool) -> bool {
+        let orderly = matches!(reason, Some(EndReason::Normal | EndReason::Shutdown));
+        match self.restart {
+            Restart::Permanent => true,
+            Restart::Transient => failed || !orderly,
+            Restart::Temporary => false,
         }
     }
 
@@ -60,28 +85,31 @@ impl Policy {
         ran: Duration,
         jitter: f64,
     ) -> Verdict {
-        let abnormal = !matches!(reason, EndReason::Normal | EndReason::Shutdown);
-        match self.restart {
-            Restart::Permanent => {}
-            Restart::Transient if abnormal => {}
-            Restart::Transient | Restart::Temporary => return Verdict::Stay,
+        if !self.wants(Some(reason), false) {
+            return Verdict::Stay;
         }
+        self.ran(ran);
+        self.restart(now, jitter)
+    }
+
+    /// Something ran for that long: long enough, and the next pause is the first again.
+    pub fn ran(&mut self, ran: Duration) {
         if ran >= self.period.max(self.backoff.max) {
             self.streak = 0;
         }
-        self.restart(now, jitter)
     }
 
     /// No process came about, or it never played. Counts as a restart like any other, but is never repeated at once.
     pub fn failed_start(&mut self, now: Duration, jitter: f64) -> Verdict {
-        if self.restart == Restart::Temporary {
+        if !self.wants(None, true) {
             return Verdict::Stay;
         }
         self.streak = self.streak.max(1);
         self.restart(now, jitter)
     }
 
-    fn restart(&mut self, now: Duration, jitter: f64) -> Verdict {
+    /// Counts a restart that is wanted.
+    pub fn restart(&mut self, now: Duration, jitter: f64) -> Verdict {
         let pause = self.pause(jitter);
         self.streak = self.streak.saturating_add(1);
         while self

@@ -20,6 +20,28 @@ pub enum Restart {
     Temporary,
 }
 
+/// What the end of one member of a group means for the others, as OTP's supervisor defines it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// Nothing: each member is restarted, counted and quarantined for itself.
+    #[default]
+    OneForOne,
+    /// Those after it are stopped, last first, and started again with it.
+    RestForOne,
+    /// All are stopped, last first, and started again.
+    OneForAll,
+}
+
+/// The group a server belongs to. Members start one after the other in the order of the specs, and stop in reverse.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Members share it.
+    pub name: String,
+    /// The same for all members.
+    pub strategy: Strategy,
+}
+
 /// Pauses between restarts that follow each other closely. The first restart after a stable run has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backoff {
@@ -58,6 +80,12 @@ pub struct ServerSpec {
     pub max_seconds: u32,
     /// Pauses between restarts.
     pub backoff: Backoff,
+    /// A quarantine ends by itself after this long; `None`: only by hand.
+    #[serde(default)]
+    pub quarantine: Option<Duration>,
+    /// Its group. Where members are restarted together the group counts, by the numbers of its first member.
+    #[serde(default)]
+    pub group: Option<Group>,
     /// How long a start may take until the process says `hello` and, after that, until it plays.
     pub start_timeout: Duration,
     /// How long the main loop may be silent; `None` judges no hang.
@@ -84,6 +112,8 @@ impl ServerSpec {
             max_restarts: 3,
             max_seconds: 5,
             backoff: Backoff::default(),
+            quarantine: None,
+            group: None,
             start_timeout: Duration::from_secs(10),
             hang_timeout: Some(Duration::from_secs(2)),
             stop_timeout: Duration::from_secs(5),
@@ -91,6 +121,12 @@ impl ServerSpec {
             on_exit: OnExit::Keep,
             autostart: true,
         }
+    }
+
+    /// Its group restarts it, together with others.
+    pub fn is_linked(&self) -> bool {
+        let strategy = self.group.as_ref().map(|group| group.strategy);
+        strategy.is_some_and(|strategy| strategy != Strategy::OneForOne)
     }
 }
 

@@ -7,7 +7,7 @@ mod sink;
 
 pub use buffer::{BufferConfig, Keep, StreamLimit, StreamRule, WhenFull};
 pub use node::{AllowStart, Cookie, EpmdConfig, NodeConfig, TlsConfig};
-pub use server::{Backoff, Environment, OnExit, Restart, ServerConfig};
+pub use server::{Backoff, Environment, GroupConfig, OnExit, Restart, ServerConfig, Strategy};
 pub use sink::{SinkConfig, SinkKind, SinkLimits, SinkStart};
 
 use super::values::{size_text, socket_text};
@@ -28,7 +28,9 @@ pub struct Config {
     pub run: RunConfig,
     /// `[session]`
     pub session: SessionConfig,
-    /// `[[server]]`, in the order of the file.
+    /// `[[group]]`, in the order of the file.
+    pub groups: Vec<GroupConfig>,
+    /// `[[server]]`, in the order of the file, each of a template's instances by itself.
     pub servers: Vec<ServerConfig>,
     /// `[[sink]]`, in the order of the file.
     pub sinks: Vec<SinkConfig>,

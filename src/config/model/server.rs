@@ -1,5 +1,6 @@
 //! `[[server]]`: the supervised processes.
 
+use crate::config::template::escaped_words;
 use crate::config::values::{display, duration_text, hang_text};
 use crate::types::ServerId;
 use serde::{Deserialize, Serialize, Serializer};
@@ -15,7 +16,11 @@ pub struct ServerConfig {
     /// Its id, registered name and state scope.
     #[serde(serialize_with = "display")]
     pub id: ServerId,
+    /// The group it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// Program and arguments; a program with a `/` that is relative was resolved against the file's directory.
+    #[serde(serialize_with = "escaped_words")]
     pub command: Vec<String>,
     /// Working directory, by default that of the file.
     pub directory: PathBuf,
@@ -30,6 +35,9 @@ pub struct ServerConfig {
     pub max_seconds: NonZeroU32,
     /// Pause before a restart.
     pub backoff: Backoff,
+    /// A quarantine ends by itself after this long; `None`: only by hand.
+    #[serde(serialize_with = "hang_text")]
+    pub quarantine: Option<Duration>,
     /// Without a `hello` by then the start has failed.
     #[serde(serialize_with = "duration_text")]
     pub start_timeout: Duration,
@@ -45,6 +53,37 @@ pub struct ServerConfig {
     pub on_exit: OnExit,
     /// Started with sidekick.
     pub autostart: bool,
+}
+
+/// `[[group]]`: servers that belong together. They start in the order of the file and stop in reverse.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GroupConfig {
+    /// Its name.
+    pub name: String,
+    /// What the end of one member means for the others.
+    pub strategy: Strategy,
+    /// Restarts of the group that are tolerated within `max_seconds`; with `one_for_one` each member has its own.
+    pub max_restarts: u32,
+    /// The window of `max_restarts`.
+    pub max_seconds: NonZeroU32,
+    /// Pause before a restart of the group.
+    pub backoff: Backoff,
+    /// A quarantine of the group ends by itself after this long.
+    #[serde(serialize_with = "hang_text")]
+    pub quarantine: Option<Duration>,
+}
+
+/// What the end of one member of a group means for the others, as OTP's supervisor defines it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// Nothing.
+    #[default]
+    OneForOne,
+    /// Those after it are stopped and started again with it.
+    RestForOne,
+    /// All are stopped and started again.
+    OneForAll,
 }
 
 /// Environment variables of a server. The values do not show in `Debug` nor in `sidekick check`.

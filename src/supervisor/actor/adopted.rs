@@ -50,7 +50,8 @@ impl Actor {
     }
 
     async fn autostart(&mut self) {
-        if self.configured && self.spec.autostart {
+        // The members of a group are started by it, in their order.
+        if self.configured && self.spec.autostart && self.spec.group.is_none() {
             self.apply(Input::Start).await;
         }
     }

@@ -16,6 +16,9 @@ use std::time::Duration;
 
 impl Actor {
     pub(super) fn launch(&mut self) {
+        if let Some(spec) = self.next.take() {
+            self.take(spec);
+        }
         self.attempts += 1;
         self.decided_ns = monotonic_ns();
         self.early.clear();

@@ -50,6 +50,14 @@ pub enum Command {
     Kill(Reply),
     /// Done once it is gone.
     Drain(Reply),
+    /// Its group stops it. Done once it is gone.
+    Hold(Reply),
+    /// Its group starts what it held. Done once it plays.
+    Resume(Reply),
+    /// Its group gives up. Done once it is gone.
+    GiveUp(Reply),
+    /// Another spec. Where its process would be another one that holds from the next start.
+    Update(Arc<ServerSpec>, Reply),
     /// An exit signal.
     Exit(u64, ExitRequest),
     /// A bundle was written.
@@ -93,6 +101,9 @@ enum Wish {
 pub struct Actor {
     context: Arc<Context>,
     spec: Arc<ServerSpec>,
+    running: watch::Sender<Arc<ServerSpec>>,
+    /// The spec of the next start.
+    next: Option<Arc<ServerSpec>>,
     configured: bool,
     machine: Machine,
     status: watch::Sender<Status>,
@@ -122,6 +133,8 @@ pub struct Parts {
     pub spec: Arc<ServerSpec>,
     /// From the configuration, not from a request.
     pub configured: bool,
+    /// Where the spec is published by which it runs.
+    pub running: watch::Sender<Arc<ServerSpec>>,
     /// Where the status is published.
     pub status: watch::Sender<Status>,
     /// Its lines.
@@ -143,6 +156,8 @@ impl Actor {
         Self {
             context: parts.context,
             spec: parts.spec,
+            running: parts.running,
+            next: None,
             configured: parts.configured,
             machine,
             status: parts.status,
@@ -270,12 +285,15 @@ impl Actor {
                 }
             }
             Action::TellHang(silent) => self.tell_hang(silent),
-            Action::TellQuarantine => {
-                let (restarts, seconds) = (self.spec.max_restarts, self.spec.max_seconds);
-                self.book.note(&format!("quarantined: more than {restarts} restarts in {seconds} s; start it to release it"));
-                tracing::error!(server = %self.spec.id, restarts, seconds, "quarantined after too many restarts; start it to release it");
-                self.context
-                    .tell(&self.spec.id, EventKind::Quarantined { restarts, seconds });
+            Action::TellQuarantine => self.tell_quarantine(),
+            Action::TellRelease => {
+                self.book.note("its quarantine is over");
+                tracing::info!(server = %self.spec.id, "its quarantine is over");
+            }
+            Action::TellGroup => {
+                if let Some(group) = &self.spec.group {
+                    self.context.groups.failed(&group.name, &self.spec.id);
+                }
             }
         }
         Vec::new()
@@ -314,6 +332,28 @@ impl Actor {
                 process_state,
             },
         );
+    }
+
+    fn tell_quarantine(&mut self) {
+        let (restarts, seconds) = (self.spec.max_restarts, self.spec.max_seconds);
+        let who = if self.spec.is_linked() {
+            "its group: "
+        } else {
+            ""
+        };
+        let release = self.spec.quarantine.map_or_else(
+            || "start it to release it".to_owned(),
+            |cool| {
+                let cool = humantime::format_duration(cool);
+                format!("it is released after {cool}, or by a start")
+            },
+        );
+        self.book.note(&format!(
+            "quarantined: {who}more than {restarts} restarts in {seconds} s; {release}"
+        ));
+        tracing::error!(server = %self.spec.id, restarts, seconds, "quarantined after too many restarts; {release}");
+        self.context
+            .tell(&self.spec.id, EventKind::Quarantined { restarts, seconds });
     }
 
     async fn on_guard(&mut self, message: Option<FromGuard>) {

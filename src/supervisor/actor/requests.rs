@@ -1,9 +1,11 @@
 //! What others ask of a server.
 
-use super::{Actor, Command, Reply, Wish};
+use super::{Actor, Command, Reply, Wish, now};
 use crate::supervisor::error::SupervisorError;
 use crate::supervisor::machine::Input;
+use crate::supervisor::spec::ServerSpec;
 use crate::supervisor::status::State;
+use std::sync::Arc;
 
 impl Actor {
     /// True where the actor is to end.
@@ -21,6 +23,13 @@ impl Actor {
                 } else {
                     let _ = reply.send(Err(SupervisorError::NoSession(self.spec.id.clone())));
                 }
+            }
+            Command::Hold(reply) => self.on_group_stop(Input::Hold, reply).await,
+            Command::GiveUp(reply) => self.on_group_stop(Input::Quarantine, reply).await,
+            Command::Resume(reply) => self.on_resume(reply).await,
+            Command::Update(spec, reply) => {
+                self.on_update(spec);
+                let _ = reply.send(Ok(()));
             }
             Command::Exit(start_number, request) => {
                 if self.is_current(start_number) {
@@ -51,6 +60,27 @@ impl Actor {
             }
         }
         false
+    }
+
+    fn on_update(&mut self, spec: Arc<ServerSpec>) {
+        self.configured = true;
+        self.next = None;
+        let running = self.machine.state().is_up() && self.spec.needs_other_process(&spec);
+        if running {
+            let live = (*spec).clone().with_process_of(&self.spec);
+            self.next = Some(spec);
+            self.take(Arc::new(live));
+        } else {
+            self.take(spec);
+        }
+        self.publish();
+    }
+
+    /// Goes on by this spec.
+    pub(super) fn take(&mut self, spec: Arc<ServerSpec>) {
+        self.machine.update(&spec, now());
+        self.running.send_replace(spec.clone());
+        self.spec = spec;
     }
 
     fn is_current(&self, start_number: u64) -> bool {
@@ -106,6 +136,28 @@ impl Actor {
         self.apply(input).await;
         if !self.machine.state().is_up() {
             self.down(self.attempts);
+        }
+    }
+
+    /// As a stop, but who waits for it to play goes on waiting: its group starts it again.
+    async fn on_group_stop(&mut self, input: Input, reply: Reply) {
+        self.wishes.push((Wish::Down(self.attempts), reply));
+        self.apply(input).await;
+        if !self.machine.state().is_up() {
+            self.down(self.attempts);
+        }
+    }
+
+    async fn on_resume(&mut self, reply: Reply) {
+        let target = self.attempts + 1;
+        if self.machine.state() != State::BackingOff {
+            self.exit_ns = None;
+        }
+        self.start_at_next(Input::Resume, reply, true).await;
+        if self.attempts < target {
+            // There was nothing to start.
+            let unmoved = |wish: &Wish| matches!(wish, Wish::Up(at) if *at == target);
+            self.fulfil(unmoved, &Ok(()));
         }
     }
 

@@ -17,6 +17,12 @@ pub enum Input {
     Kill,
     /// An exit signal; the policy applies.
     Exit(ExitRequest),
+    /// Its group stops it, to start it again.
+    Hold,
+    /// Its group starts it again.
+    Resume,
+    /// Its group gives up.
+    Quarantine,
     /// The process was executed.
     Launched,
     /// A process of an earlier sidekick was found.
@@ -64,6 +70,10 @@ pub enum Action {
     TellHang(Duration),
     /// Tell that it was quarantined.
     TellQuarantine,
+    /// Tell that its quarantine has ended by itself.
+    TellRelease,
+    /// Tell its group that it ended and is to be started again.
+    TellGroup,
 }
 
 /// Our own decision, which comes before every other reason of an end.

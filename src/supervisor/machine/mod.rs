@@ -10,7 +10,9 @@
 //!
 //! The actor feeds it and does what it says; nothing here knows of processes, sockets or clocks.
 
+mod group;
 mod input;
+mod stop;
 #[cfg(test)]
 mod tests;
 
@@ -28,11 +30,18 @@ const DRAINED_GRACE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone)]
 enum Phase {
-    Stopped,
-    Quarantined,
+    /// `finished`: it ended by itself and its restart type wants it no more.
+    Stopped {
+        finished: bool,
+    },
+    Quarantined {
+        until: Option<Duration>,
+    },
     BackingOff {
         until: Duration,
     },
+    /// Waits for its group to start it again.
+    Held,
     Launching,
     /// A process exists that does not play yet; or one that plays whose session was lost (`lost`).
     Awaiting {
@@ -71,12 +80,18 @@ enum After {
     Policy,
     Stay,
     Start,
+    /// The group starts it again.
+    Hold,
+    /// The group gave up.
+    Quarantine,
 }
 
 /// The machine of one server.
 #[derive(Debug, Clone)]
 pub struct Machine {
     session: bool,
+    linked: bool,
+    quarantine: Option<Duration>,
     connected: bool,
     start_timeout: Duration,
     hang_timeout: Option<Duration>,
@@ -95,13 +110,15 @@ impl Machine {
     pub fn new(spec: &ServerSpec, hang_grace: Duration) -> Self {
         Self {
             session: spec.session,
+            linked: spec.is_linked(),
+            quarantine: spec.quarantine,
             connected: false,
             start_timeout: spec.start_timeout,
             hang_timeout: spec.hang_timeout.filter(|_| spec.session),
             hang_grace,
             stop_timeout: spec.stop_timeout,
             policy: Policy::new(spec),
-            phase: Phase::Stopped,
+            phase: Phase::Stopped { finished: false },
             after: After::Policy,
             decision: None,
             playing_since: None,
@@ -112,9 +129,9 @@ impl Machine {
     /// Where it is, as others see it.
     pub fn state(&self) -> State {
         match &self.phase {
-            Phase::Stopped => State::Stopped,
-            Phase::Quarantined => State::Quarantined,
-            Phase::BackingOff { .. } => State::BackingOff,
+            Phase::Stopped { .. } => State::Stopped,
+            Phase::Quarantined { .. } => State::Quarantined,
+            Phase::BackingOff { .. } | Phase::Held => State::BackingOff,
             Phase::Launching | Phase::Awaiting { lost: false, .. } => State::Starting,
             Phase::Awaiting { lost: true, .. } | Phase::Running { .. } => State::Running,
             Phase::Unresponsive { .. } => State::Unresponsive,
@@ -132,10 +149,11 @@ impl Machine {
         self.restarts
     }
 
-    /// When the next start is due, while backing off.
+    /// When the next start is due, while backing off or in a quarantine that ends.
     pub fn next_start(&self) -> Option<Duration> {
         match self.phase {
             Phase::BackingOff { until } => Some(until),
+            Phase::Quarantined { until } => until,
             _ => None,
         }
     }
@@ -143,7 +161,9 @@ impl Machine {
     /// When [`Input::Tick`] is wanted.
     pub fn due(&self) -> Option<Duration> {
         match &self.phase {
-            Phase::Stopped | Phase::Quarantined | Phase::Launching => None,
+            Phase::Stopped { .. } | Phase::Launching | Phase::Held => None,
+            // A whole group is released together.
+            Phase::Quarantined { until } => until.filter(|_| !self.linked),
             Phase::BackingOff { until } => Some(*until),
             Phase::Awaiting { deadline, .. } => *deadline,
             Phase::Running { watch } => watch.as_ref().map(|watch| watch.due()),
@@ -170,6 +190,9 @@ impl Machine {
             Input::Exit(ExitRequest::Other) => {
                 self.stop(After::Policy, Some(Decision::Killed), now)
             }
+            Input::Hold => self.hold(now),
+            Input::Resume => self.resume(),
+            Input::Quarantine => self.give_up(now),
             Input::Launched => self.launched(now),
             Input::Adopted => self.adopted(now),
             Input::LaunchFailed => self.launch_failed(now, jitter),
@@ -186,7 +209,10 @@ impl Machine {
 
     fn start(&mut self) -> Vec<Action> {
         match self.phase {
-            Phase::Stopped | Phase::Quarantined | Phase::BackingOff { .. } => {
+            Phase::Stopped { .. }
+            | Phase::Quarantined { .. }
+            | Phase::BackingOff { .. }
+            | Phase::Held => {
                 self.policy.reset();
                 self.launch()
             }
@@ -212,110 +238,6 @@ impl Machine {
             self.stop(After::Start, Some(Decision::Shutdown), now)
         } else {
             self.start()
-        }
-    }
-
-    fn stop(&mut self, after: After, decision: Option<Decision>, now: Duration) -> Vec<Action> {
-        match self.phase {
-            Phase::Stopped => return Vec::new(),
-            Phase::Quarantined | Phase::BackingOff { .. } => {
-                if after == After::Stay {
-                    self.phase = Phase::Stopped;
-                }
-                return Vec::new();
-            }
-            Phase::Stopping { .. } => {
-                // A later wish counts, but an exit signal does not undo a stop.
-                if after != After::Policy {
-                    self.after = after;
-                }
-                return Vec::new();
-            }
-            Phase::Unresponsive { .. } => return self.kill(Decision::Hang, after),
-            Phase::Launching => {
-                self.phase = Phase::Stopping {
-                    step: Step::Launch { kill: false },
-                };
-            }
-            Phase::Awaiting { .. } | Phase::Running { .. } => {}
-        }
-        self.after = after;
-        self.decision = self.decision.or(decision);
-        match self.phase {
-            Phase::Stopping { .. } => Vec::new(),
-            _ => self.drain_or_terminate(now),
-        }
-    }
-
-    fn drain_or_terminate(&mut self, now: Duration) -> Vec<Action> {
-        if !self.connected {
-            return self.terminate(now);
-        }
-        let term_at = now + self.stop_timeout;
-        let kill_at = term_at + self.stop_timeout.min(DRAINED_GRACE);
-        self.phase = Phase::Stopping {
-            step: Step::Drain { term_at, kill_at },
-        };
-        vec![Action::Drain(self.stop_timeout)]
-    }
-
-    fn drained(&mut self, now: Duration) -> Vec<Action> {
-        if let Phase::Stopping {
-            step: Step::Drain { term_at, kill_at },
-        } = self.phase
-        {
-            let term_at = term_at.min(now + DRAINED_GRACE);
-            self.phase = Phase::Stopping {
-                step: Step::Drain { term_at, kill_at },
-            };
-        }
-        Vec::new()
-    }
-
-    /// SIGTERM; what remains of the patience until SIGKILL depends on what was tried before.
-    fn terminate(&mut self, now: Duration) -> Vec<Action> {
-        let kill_at = match self.phase {
-            Phase::Stopping {
-                step: Step::Drain { term_at, kill_at },
-            } if term_at <= now => kill_at.max(now),
-            Phase::Stopping {
-                step: Step::Term { .. } | Step::Kill,
-            } => return Vec::new(),
-            _ => now + self.stop_timeout,
-        };
-        self.phase = Phase::Stopping {
-            step: Step::Term { kill_at },
-        };
-        vec![Action::Terminate]
-    }
-
-    fn kill(&mut self, decision: Decision, after: After) -> Vec<Action> {
-        match &mut self.phase {
-            Phase::Stopped | Phase::Quarantined | Phase::BackingOff { .. } => Vec::new(),
-            Phase::Launching => {
-                self.phase = Phase::Stopping {
-                    step: Step::Launch { kill: true },
-                };
-                self.decision = Some(decision);
-                self.after = after;
-                Vec::new()
-            }
-            Phase::Stopping {
-                step: Step::Launch { kill },
-            } => {
-                *kill = true;
-                Vec::new()
-            }
-            Phase::Stopping { step } => {
-                *step = Step::Kill;
-                vec![Action::Kill]
-            }
-            Phase::Awaiting { .. } | Phase::Running { .. } | Phase::Unresponsive { .. } => {
-                self.decision = self.decision.or(Some(decision));
-                self.after = after;
-                self.phase = Phase::Stopping { step: Step::Kill };
-                vec![Action::Kill]
-            }
         }
     }
 
@@ -365,16 +287,22 @@ impl Machine {
 
     fn launch_failed(&mut self, now: Duration, jitter: f64) -> Vec<Action> {
         self.connected = false;
-        if self.after == After::Policy {
-            let verdict = self.policy.failed_start(now, jitter);
-            return self.follow(verdict, now);
+        match self.after {
+            After::Policy if self.linked => self.tell_group(self.policy.wants(None, true)),
+            After::Policy => {
+                let verdict = self.policy.failed_start(now, jitter);
+                self.follow(verdict, now)
+            }
+            After::Hold | After::Quarantine => self.grouped(now),
+            // A start that was asked for again meanwhile would fail in the same way: the policy's pauses apply to it too.
+            After::Stay | After::Start => {
+                self.phase = Phase::Stopped { finished: false };
+                Vec::new()
+            }
         }
-        // A start that was asked for again meanwhile would fail in the same way: the policy's pauses apply to it too.
-        self.phase = Phase::Stopped;
-        Vec::new()
     }
 
-    fn playing(&mut self, now: Duration) {
+    pub(super) fn playing(&mut self, now: Duration) {
         self.playing_since = self.playing_since.or(Some(now));
         let watch = self
             .hang_timeout
@@ -418,13 +346,19 @@ impl Machine {
             .map_or(Duration::ZERO, |since| now.saturating_sub(since));
         match self.after {
             After::Stay => {
-                self.phase = Phase::Stopped;
+                self.phase = Phase::Stopped { finished: false };
                 Vec::new()
             }
             After::Start => self.launch(),
+            After::Hold | After::Quarantine => self.grouped(now),
             After::Policy => {
-                let failed_start = never_played && self.decision != Some(Decision::Shutdown);
-                let verdict = if failed_start && *reason != EndReason::Normal {
+                let failed_start = never_played
+                    && self.decision != Some(Decision::Shutdown)
+                    && *reason != EndReason::Normal;
+                if self.linked {
+                    return self.tell_group(self.policy.wants(Some(reason), failed_start));
+                }
+                let verdict = if failed_start {
                     self.policy.failed_start(now, jitter)
                 } else {
                     self.policy.ended(now, reason, ran, jitter)
@@ -445,14 +379,17 @@ impl Machine {
                 Vec::new()
             }
             Verdict::Stay => {
-                self.phase = Phase::Stopped;
+                self.phase = Phase::Stopped { finished: true };
                 Vec::new()
             }
-            Verdict::Quarantine => {
-                self.phase = Phase::Quarantined;
-                vec![Action::TellQuarantine]
-            }
+            Verdict::Quarantine => self.quarantined(now),
         }
+    }
+
+    fn quarantined(&mut self, now: Duration) -> Vec<Action> {
+        let until = self.quarantine.map(|cool| now + cool);
+        self.phase = Phase::Quarantined { until };
+        vec![Action::TellQuarantine]
     }
 
     fn tick(&mut self, now: Duration) -> Vec<Action> {
@@ -461,6 +398,11 @@ impl Machine {
         }
         match &mut self.phase {
             Phase::BackingOff { .. } => self.launch(),
+            Phase::Quarantined { .. } => {
+                let mut actions = self.launch();
+                actions.insert(0, Action::TellRelease);
+                actions
+            }
             Phase::Awaiting { lost, .. } => {
                 let decision = if *lost {
                     Decision::Hang

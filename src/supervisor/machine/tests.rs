@@ -1,4 +1,5 @@
 use super::*;
+use crate::supervisor::spec::{Group, Strategy::OneForAll};
 use crate::types::ServerId;
 use proptest::prelude::*;
 
@@ -24,8 +25,12 @@ struct Rig {
 
 impl Rig {
     fn new(session: bool) -> Self {
+        Self::of(&spec(session))
+    }
+
+    fn of(spec: &ServerSpec) -> Self {
         Self {
-            machine: Machine::new(&spec(session), ms(3_000)),
+            machine: Machine::new(spec, ms(3_000)),
             now: ms(1_000),
         }
     }
@@ -78,6 +83,23 @@ fn a_crash_is_followed_by_a_start_at_once_and_too_many_by_quarantine() {
     assert_eq!(rig.machine.state(), State::Quarantined);
     assert_eq!(rig.machine.restarts(), 3);
     assert_eq!(rig.put(Input::Start), [Action::Launch]);
+}
+
+#[test]
+fn a_quarantine_with_a_time_ends_by_itself() {
+    let mut rig = Rig::of(&ServerSpec {
+        max_restarts: 0,
+        quarantine: Some(ms(60_000)),
+        ..spec(false)
+    });
+    rig.put(Input::Start);
+    rig.put(Input::Launched);
+    for _ in 0..2 {
+        assert_eq!(rig.put(crash()), [Action::TellQuarantine]);
+        assert_eq!(rig.machine.next_start(), Some(rig.now + ms(60_000)));
+        assert_eq!(rig.next(), [Action::TellRelease, Action::Launch]);
+        rig.put(Input::Launched);
+    }
 }
 
 #[test]
@@ -186,6 +208,9 @@ fn inputs() -> impl Strategy<Value = Input> {
         Just(Input::Drained),
         Just(Input::Closed),
         Just(Input::Tick),
+        Just(Input::Hold),
+        Just(Input::Resume),
+        Just(Input::Quarantine),
     ]
 }
 
@@ -229,7 +254,10 @@ impl World {
                 Action::Terminate | Action::Dump | Action::Kill => {
                     assert!(self.process, "a signal to nobody");
                 }
-                Action::TellHang(_) | Action::TellQuarantine => {}
+                Action::TellHang(_)
+                | Action::TellQuarantine
+                | Action::TellRelease
+                | Action::TellGroup => {}
             }
         }
     }
@@ -239,9 +267,13 @@ proptest! {
     #[test]
     fn no_order_of_things_makes_two_processes_spins_or_escapes_a_stop(
         session in any::<bool>(),
+        linked in any::<bool>(),
+        quarantine in proptest::option::of(Just(ms(9_000))),
         steps in proptest::collection::vec(steps(), 0..80),
     ) {
-        let mut rig = Rig::new(session);
+        let group = Group { name: "g".into(), strategy: OneForAll };
+        let group = linked.then_some(group);
+        let mut rig = Rig::of(&ServerSpec { quarantine, group, ..spec(session) });
         let mut world = World::default();
         for step in steps {
             let actions = match step {
