@@ -18,30 +18,30 @@ defmodule Sidekick.Store.Watch do
 
   Without a majority nothing is stored, and sidekicks keep what they have; reads go on from this member, which may be behind.
 
-  How it works: triggers run on the leader's node and do nothing but send to this process there (whatever a stored procedure
-  calls is extracted with all that it calls in turn, which can take gigabytes); that one passes it to the other members.
+  How it works: what is uploaded, `Sidekick.Ingest` tells to this process on its own node, which passes it to the other members.
+  For that a trigger would cost a second commit of the Raft log for each upload. What is rare is told by triggers: they run
+  on the leader's node and do nothing but send (whatever a stored procedure calls is extracted with all that it calls in
+  turn, which can take gigabytes).
   """
 
   use GenServer
 
-  alias Sidekick.{Options, Telemetry}
+  alias Sidekick.{Options, Store, Telemetry}
   alias Sidekick.Store.{Cluster, Paths}
 
   require Logger
 
   @gather_ms 25
-  @check_ms 1_000
+  @check_ms 2_000
   @answer_ms 4_000
   @any {:if_name_matches, :any, :undefined}
 
   @triggers [
-    stream: [:sidekick, :origins, @any, :streams, @any],
-    state: [:sidekick, :state, @any, @any],
     node: [:sidekick, :nodes, @any],
     fleet: [:sidekick, :fleet, @any, @any]
   ]
 
-  defstruct [:store, :check, quorum: :unknown, subscribers: %{}, changed: MapSet.new(), gathering: false]
+  defstruct [:store, :check, quorum: :unknown, proven: false, subscribers: %{}, changed: MapSet.new(), gathering: false]
 
   @type change ::
           {:stream, binary(), binary()} | {:state, binary(), binary()} | {:node, node()} | {:fleet, binary()}
@@ -65,6 +65,16 @@ defmodule Sidekick.Store.Watch do
   @doc "Whether the cluster had a majority when it was last asked, at most some seconds ago."
   @spec quorum(atom()) :: :unknown | :available | :lost
   def quorum(store \\ :sidekick_store), do: GenServer.call(name(store), :quorum)
+
+  @doc "Tells a change that was just stored, where no trigger tells it."
+  @spec changed(change(), atom()) :: :ok
+  def changed(change, store) do
+    send(name(store), {:sidekick_change, change})
+    :ok
+  rescue
+    # It is being started again; who subscribes anew reads anew.
+    ArgumentError -> :ok
+  end
 
   @doc "Puts the triggers into the store."
   @spec install(atom()) :: :ok | {:error, term()}
@@ -102,16 +112,24 @@ defmodule Sidekick.Store.Watch do
 
   @impl GenServer
   # A map until 0.16; later a record that holds the path in the fourth of its fields.
-  def handle_info({:sidekick_trigger, %{path: path}}, state), do: {:noreply, changed(path, state)}
+  def handle_info({:sidekick_trigger, %{path: path}}, state), do: {:noreply, gather(change(path), state)}
 
   def handle_info({:sidekick_trigger, {:khepri_trigger, _, _, _, %{path: path}, _}}, state),
-    do: {:noreply, changed(path, state)}
+    do: {:noreply, gather(change(path), state)}
+
+  def handle_info({:sidekick_change, change}, state), do: {:noreply, gather(change, %{state | proven: true})}
 
   def handle_info({:sidekick_changed, changes}, state), do: {:noreply, tell_changes(changes, state)}
 
   def handle_info(:gathered, state) do
     pass_on(state)
     {:noreply, tell_changes(state.changed, %{state | changed: MapSet.new(), gathering: false})}
+  end
+
+  # What was stored since the last time has shown it already.
+  def handle_info(:check, %{check: nil, proven: true} = state) do
+    Process.send_after(self(), :check, @check_ms)
+    {:noreply, quorum(:available, %{state | proven: false})}
   end
 
   def handle_info(:check, %{check: nil} = state), do: {:noreply, check(state)}
@@ -121,7 +139,7 @@ defmodule Sidekick.Store.Watch do
 
   def handle_info({:DOWN, ref, :process, _, reason}, %{check: {_, ref}} = state) do
     Process.send_after(self(), :check, @check_ms)
-    {:noreply, quorum(if(reason == {:answer, true}, do: :available, else: :lost), %{state | check: nil})}
+    {:noreply, quorum(if(match?({:answer, {:ok, _}}, reason), do: :available, else: :lost), %{state | check: nil})}
   end
 
   def handle_info({:DOWN, ref, :process, _, _}, state),
@@ -132,9 +150,10 @@ defmodule Sidekick.Store.Watch do
   # Killed; its end is told as any other.
   defp answered(true, state), do: state
 
-  # Asked of the leader, which asks a majority. In a process of its own, for it may outlast its own timeout.
+  # A transaction that goes through Raft's log. (A read with `favor: :consistency` would not do: a leader that had lost all its
+  # followers was seen answering it for 20 s.) In a process of its own, for it may outlast its own timeout.
   defp check(%{store: store} = state) do
-    ask = fn -> :khepri.exists(store, Paths.store(), %{favor: :consistency, timeout: @answer_ms - 1_000}) end
+    ask = fn -> Store.transaction(store, :watermark, {"sidekick", "quorum"}, @answer_ms - 1_000) end
     {pid, ref} = spawn_monitor(fn -> exit({:answer, ask.()}) end)
     Process.send_after(self(), {:overdue, pid}, @answer_ms)
     %{state | check: {pid, ref}}
@@ -163,24 +182,15 @@ defmodule Sidekick.Store.Watch do
     %{state | quorum: now}
   end
 
-  defp changed(path, state) do
-    case change(path) do
-      nil -> state
-      change -> gather(%{state | changed: MapSet.put(state.changed, change)})
-    end
-  end
-
-  defp change([:sidekick, :origins, origin, :streams, stream]), do: {:stream, origin, stream}
-  defp change([:sidekick, :state, origin, scope]), do: {:state, origin, scope}
   defp change([:sidekick, :nodes, node]), do: {:node, node}
   defp change([:sidekick, :fleet, node, _id]), do: {:fleet, node}
   defp change(_path), do: nil
 
-  defp gather(%{gathering: true} = state), do: state
+  defp gather(nil, state), do: state
 
-  defp gather(state) do
-    Process.send_after(self(), :gathered, @gather_ms)
-    %{state | gathering: true}
+  defp gather(change, state) do
+    unless state.gathering, do: Process.send_after(self(), :gathered, @gather_ms)
+    %{state | changed: MapSet.put(state.changed, change), gathering: true}
   end
 
   defp pass_on(%{store: store, changed: changed}) do
