@@ -9,6 +9,8 @@ defmodule Sidekick.Telemetry do
   | `[:sidekick, :store, :started]` | `duration` | `store`, `uuid`, `members` |
   | `[:sidekick, :store, :quorum]` | `available` (1 or 0) | `store`, `members` |
   | `[:sidekick, :store, :backup]` | `duration`, `bytes`, `nodes` | `store`, `file` |
+  | `[:sidekick, :consumer, :batch]` | `duration`, `records`, `missed` | `consumer`, `origin`, `stream`, `result` (`:ok`, `:retry`, `:error`) |
+  | `[:sidekick, :consumer, :poison]` | `count` | `consumer`, `origin`, `stream`, `seq` |
   | `[:sidekick, :node, :up]`, `[:sidekick, :node, :down]` | `count` | `node`, `reason` |
   """
 
