@@ -12,14 +12,20 @@ if config_env() != :test do
       end
     end
 
-    nodes =
-      System.get_env("SIDEKICK_NODES", "")
-      |> String.split([",", " "], trim: true)
-      |> Enum.map(&String.to_atom/1)
+    names = fn name ->
+      System.get_env(name, "") |> String.split([",", " "], trim: true) |> Enum.map(&String.to_atom/1)
+    end
+
+    members =
+      case names.("SIDEKICK_MEMBERS") do
+        [] -> nil
+        members -> members
+      end
 
     config :sidekick, :start,
       data_dir: dir,
-      nodes: nodes,
+      nodes: names.("SIDEKICK_NODES"),
+      members: members,
       retention: [
         records: integer.("SIDEKICK_RETENTION_RECORDS", 100_000),
         bytes: integer.("SIDEKICK_RETENTION_BYTES", 64 * 1024 * 1024)

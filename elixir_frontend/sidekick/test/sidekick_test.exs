@@ -79,6 +79,10 @@ defmodule SidekickTest do
           {fn -> Sidekick.delete_state(n, "z", "k") end, {:delete_state, "z", "k"}},
           {fn -> Sidekick.get_state(n, "z", "k") end, {:get_state, "z", "k"}},
           {fn -> Sidekick.state(n, "z") end, {:state, "z"}},
+          {fn -> Sidekick.sinks(n) end, :sinks},
+          {fn -> Sidekick.forget_sink(n, "k") end, {:forget_sink, "k"}},
+          {fn -> Sidekick.drain_sinks(n) end, {:drain_sinks, 60_000}},
+          {fn -> Sidekick.drain_sinks(n, deadline: 7) end, {:drain_sinks, 7}},
           {fn -> Sidekick.subscribe(n, :servers) end, {:subscribe, me, [:servers]}},
           {fn -> Sidekick.unsubscribe(n, ref) end, {:unsubscribe, ref}}
         ] do
@@ -87,4 +91,27 @@ defmodule SidekickTest do
 
     assert_raise ArgumentError, fn -> Sidekick.append(n, "s", [1], batch: 3) end
   end
+
+  test "events that wait for a slow consumer are bounded; what went is told, and the subscription ends with it" do
+    test = self()
+    ref = make_ref()
+
+    answer(fn
+      {:subscribe, pid, [:servers]}, state ->
+        # Before the answer, so that they are all there before the first is asked for.
+        for n <- 1..10, do: send(pid, {:sidekick_event, node(), ref, event(n)})
+        {:reply, {:ok, ref}, state}
+
+      {:unsubscribe, ended}, state ->
+        send(test, {:unsubscribed, ended})
+        {:reply, :ok, state}
+    end)
+
+    events = node() |> Sidekick.events!(:servers, max_queue: 3) |> Enum.take(4)
+    assert [%{type: :lagged, data: %{missed: 7}}, %{seq: 8}, %{seq: 9}, %{seq: 10, data: %{id: "lobby"}}] = events
+    assert_receive {:unsubscribed, ^ref}
+    assert_raise ArgumentError, fn -> Enum.take(Sidekick.events!(node(), :servers, max_queue: 0), 1) end
+  end
+
+  defp event(n), do: %{topic: :servers, type: :state, seq: n, at_ms: n, id: "lobby"}
 end

@@ -9,7 +9,7 @@ defmodule Sidekick.Connector do
 
   use GenServer
 
-  alias Sidekick.Options
+  alias Sidekick.{Options, Telemetry}
 
   require Logger
 
@@ -118,7 +118,11 @@ defmodule Sidekick.Connector do
     %{entry | pause_ms: min(entry.pause_ms * 2, @pause_ms_max)}
   end
 
-  defp tell(state, event), do: Enum.each(state.subscribers, fn {_ref, pid} -> send(pid, event) end)
+  defp tell(state, {:sidekick_node, what, node, reason} = event) do
+    Telemetry.execute([:sidekick, :node, what], %{count: 1}, %{node: node, reason: reason})
+    Enum.each(state.subscribers, fn {_ref, pid} -> send(pid, event) end)
+  end
+
   defp put(state, node, entry), do: %{state | nodes: Map.put(state.nodes, node, entry)}
 
   defp list(state) do

@@ -23,7 +23,8 @@ defmodule Sidekick.Ingest do
 
   use GenServer
 
-  alias Sidekick.{Ingest.Request, Options, Store}
+  alias Sidekick.{Ingest.Request, Options, Store, Telemetry}
+  alias Sidekick.Store.Watch
 
   require Logger
 
@@ -45,7 +46,7 @@ defmodule Sidekick.Ingest do
   def handle_call(request, {caller, _} = from, state) do
     case Request.parse(request, node(caller), state.options) do
       {:ok, procedure, argument} -> admit({from, procedure, argument}, state)
-      {:error, _} = refusal -> {:reply, refusal, state}
+      {:error, {code, _}} = refusal -> {:reply, refused(code, refusal), state}
     end
   end
 
@@ -55,9 +56,11 @@ defmodule Sidekick.Ingest do
   @impl GenServer
   def handle_info({:DOWN, ref, :process, _pid, reason}, state) do
     case Map.pop(state.running, ref) do
-      {{from, procedure, _pid, timer}, running} ->
+      {{{from, procedure, argument}, _pid, timer, began}, running} ->
         _ = Process.cancel_timer(timer)
-        GenServer.reply(from, reply(reason, procedure, state.uuid))
+        reply = reply(reason, procedure, state.uuid)
+        GenServer.reply(from, reply)
+        told(procedure, argument, reply, began, state.options.store)
         {:noreply, next(%{state | running: running})}
 
       {nil, _running} ->
@@ -67,7 +70,7 @@ defmodule Sidekick.Ingest do
 
   def handle_info({:overdue, ref}, state) do
     case state.running do
-      %{^ref => {_from, _procedure, pid, _timer}} -> Process.exit(pid, :kill)
+      %{^ref => {_job, pid, _timer, _began}} -> Process.exit(pid, :kill)
       _ -> :ok
     end
 
@@ -85,7 +88,7 @@ defmodule Sidekick.Ingest do
         {:noreply, %{state | waiting: :queue.in(job, state.waiting), waiting_count: state.waiting_count + 1}}
 
       true ->
-        {:reply, {:error, {:busy, %{waiting: state.waiting_count}}}, state}
+        {:reply, refused(:busy, {:error, {:busy, %{waiting: state.waiting_count}}}), state}
     end
   end
 
@@ -96,12 +99,36 @@ defmodule Sidekick.Ingest do
     end
   end
 
-  defp run({from, procedure, argument}, %{options: options} = state) do
+  defp run({_from, procedure, argument} = job, %{options: options} = state) do
     work = fn -> exit({:result, Store.transaction(options.store, procedure, argument, options.timeout_ms)}) end
     {pid, ref} = spawn_monitor(work)
     timer = Process.send_after(self(), {:overdue, ref}, options.timeout_ms + @grace_ms)
-    %{state | running: Map.put(state.running, ref, {from, procedure, pid, timer})}
+    %{state | running: Map.put(state.running, ref, {job, pid, timer, System.monotonic_time()})}
   end
+
+  defp refused(code, refusal) do
+    Telemetry.execute([:sidekick, :ingest, :refused], %{count: 1}, %{code: code})
+    refusal
+  end
+
+  defp told(procedure, argument, reply, began, store) do
+    {change, records, bytes} = contents(procedure, argument)
+    result = with {:error, {code, _}} <- reply, do: code
+    result = if is_atom(result), do: result, else: :ok
+    if result == :ok and change != nil, do: Watch.changed(change, store)
+    measured = %{duration: System.monotonic_time() - began, records: records, bytes: bytes}
+    Telemetry.execute([:sidekick, :ingest, :stop], measured, %{procedure: procedure, result: result})
+  end
+
+  defp contents(:upload, {origin, _node, stream, _last, _dropped, records, _window, _now}) do
+    bytes = Enum.reduce(records, 0, fn {_, _, payload}, sum -> sum + byte_size(payload) end)
+    {{:stream, origin, stream}, length(records), bytes}
+  end
+
+  defp contents(:upload_state, {origin, _node, scope, _epoch, _before, _rev, put, delete, _now}),
+    do: {{:state, origin, scope}, length(put) + length(delete), 0}
+
+  defp contents(:watermark, _argument), do: {nil, 0, 0}
 
   defp reply({:result, {:ok, rev}}, :upload_state, uuid), do: {:ok, %{store: uuid, rev: rev}}
   defp reply({:result, {:ok, watermark}}, _procedure, uuid), do: {:ok, %{store: uuid, watermark: watermark}}

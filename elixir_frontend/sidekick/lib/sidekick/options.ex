@@ -14,8 +14,12 @@ defmodule Sidekick.Options do
     * `:max_concurrency` - Khepri transactions under way at once, default 32
     * `:max_queue` - uploads that wait beyond these before `:busy` is answered, default 1024
     * `:timeout_ms` - bound on one transaction, default 8000: less than sidekick waits for the answer
-    * `:members` - node names the Khepri cluster must consist of; default just this node
+    * `:members` - nodes of the Khepri cluster, the same on each (`Sidekick.Store.Cluster`); default just this node
+    * `:start_timeout_ms` - how long a start waits for a leader, or for the other members; default 60000
+    * `:projections` - what is kept in fast tables too (`Sidekick.Store.Projections`), default `[:streams]`
   """
+
+  alias Sidekick.Store.Projections
 
   @retention [records: 100_000, bytes: 64 * 1024 * 1024]
 
@@ -29,6 +33,8 @@ defmodule Sidekick.Options do
     max_concurrency: 32,
     max_queue: 1024,
     timeout_ms: 8_000,
+    start_timeout_ms: 60_000,
+    projections: [:streams],
     members: nil
   ]
 
@@ -48,6 +54,8 @@ defmodule Sidekick.Options do
           max_concurrency: pos_integer(),
           max_queue: pos_integer(),
           timeout_ms: pos_integer(),
+          start_timeout_ms: pos_integer(),
+          projections: [:streams | :state],
           members: [node()]
         }
 
@@ -62,12 +70,17 @@ defmodule Sidekick.Options do
     opts = Keyword.merge(@defaults, opts)
     data_dir = Keyword.get(opts, :data_dir) || raise ArgumentError, "Sidekick needs :data_dir, the folder of its store"
 
-    for key <- [:max_concurrency, :max_queue, :timeout_ms], not positive?(opts[key]) do
+    for key <- [:max_concurrency, :max_queue, :timeout_ms, :start_timeout_ms], not positive?(opts[key]) do
       raise ArgumentError, "#{inspect(key)} must be a positive integer, got #{inspect(opts[key])}"
     end
 
     for key <- [:nodes, :members], not Enum.all?(opts[key] || [], &is_atom/1) do
       raise ArgumentError, "#{inspect(key)} must be a list of node names as atoms, got #{inspect(opts[key])}"
+    end
+
+    case opts[:projections] -- Projections.known() do
+      [] -> :ok
+      [other | _] -> raise ArgumentError, ":projections has no #{inspect(other)}, only #{inspect(Projections.known())}"
     end
 
     opts =
@@ -76,7 +89,8 @@ defmodule Sidekick.Options do
       |> Keyword.put(:retention, retention!(opts[:retention]))
       |> Keyword.update!(:members, &(&1 || [node()]))
 
-    struct!(__MODULE__, opts)
+    options = struct!(__MODULE__, opts)
+    if node() in options.members, do: options, else: raise(ArgumentError, ":members must hold this node, #{node()}")
   end
 
   @doc "The window of a stream: `{records, bytes}`."

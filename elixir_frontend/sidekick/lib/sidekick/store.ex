@@ -6,7 +6,8 @@ defmodule Sidekick.Store do
   fast, and may be a moment behind in a cluster; `watermark/3` alone goes through Raft, for it settles what became of an
   upload whose answer was lost.
 
-  Writing is `Sidekick.Ingest`'s, through `transaction/4`.
+  Writing is `Sidekick.Ingest`'s, through `transaction/4`. See `Sidekick.Store.Cluster` for a store on several nodes,
+  `Sidekick.Store.Watch` to be told of changes, `Sidekick.Store.Projections` for faster reads, `Sidekick.Store.Backup` for backups.
   """
 
   use GenServer

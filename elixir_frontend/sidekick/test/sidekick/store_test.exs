@@ -57,8 +57,33 @@ defmodule Sidekick.StoreTest do
     assert refused(Instance.new(data_dir: "/proc/nothing/here")) =~ "/proc/nothing/here"
   end
 
-  test "an unexpected cluster is not served" do
-    assert refused(Instance.new(members: [node(), :other@nowhere])) =~ "unexpected_members"
+  test "a cluster does not begin without all its members" do
+    reason = refused(Instance.new(members: [node(), :"zz@127.0.0.1"], start_timeout_ms: 500))
+    assert reason =~ "no_cluster" and reason =~ ~s("zz@127.0.0.1": :unreachable)
+  end
+
+  test "a folder whose store is another, or gone, is not served" do
+    instance = Instance.start!()
+    assert {:ok, _} = Instance.call(instance, upload("s", 1, 5))
+    Instance.stop!(instance)
+    note = Path.join(instance.dir, "sidekick-store")
+    text = File.read!(note)
+    assert text =~ ~r/\A#{instance.store} #{node()}\nuuid [0-9a-f-]{36}\nstanding member\n\z/
+    File.write!(note, String.replace(text, ~r/uuid ......../, "uuid 00000000"))
+    assert refused(instance) =~ "identity_lost"
+
+    # What the trap leaves: a member that has forgotten everything.
+    for file <- File.ls!(instance.dir), file != "sidekick-store", do: File.rm_rf!(Path.join(instance.dir, file))
+    File.write!(note, text)
+    assert refused(instance) =~ ~r/identity_lost.*found: nil/
+    File.write!(note, "#{instance.store} #{node()}\nstanding nonsense\n")
+    assert refused(instance) =~ "note_damaged"
+
+    # One of before there were standings is read as ever.
+    fresh = Instance.new()
+    File.write!(Path.join(fresh.dir, "sidekick-store"), "#{fresh.store} #{node()}\n")
+    Instance.start_again!(fresh)
+    assert {:ok, _} = Instance.call(fresh, upload("s", 1, 5))
   end
 
   test "more than the queue holds is answered busy; the rest is done" do
@@ -81,6 +106,8 @@ defmodule Sidekick.StoreTest do
           {[data_dir: "x", nope: 1], ":nope"},
           {[data_dir: "x", nodes: ["a@b"]], ":nodes"},
           {[data_dir: "x", max_queue: 0], ":max_queue"},
+          {[data_dir: "x", members: [:other@nowhere]], ":members"},
+          {[data_dir: "x", projections: [:all]], ":projections"},
           {[data_dir: "x", retention: [records: 0]], "records"}
         ] do
       assert_raise ArgumentError, ~r/#{named}/, fn -> Sidekick.Options.new!(opts) end

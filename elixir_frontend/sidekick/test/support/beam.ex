@@ -27,13 +27,18 @@ defmodule Sidekick.Test.Beam do
   def name, do: :"peer#{System.pid()}x#{System.unique_integer([:positive])}"
 
   @doc "Calls a function there."
-  def call(beam, module, function, args), do: :peer.call(beam.pid, module, function, args, 30_000)
+  def call(beam, module, function, args), do: :peer.call(beam.pid, module, function, args, 60_000)
 
   @doc "Starts the library there."
   def start_sidekick!(beam, opts) do
-    {:ok, _} = call(beam, Application, :ensure_all_started, [:sidekick])
-    {:ok, _} = call(beam, Supervisor, :start_child, [Sidekick.ApplicationSupervisor, {Sidekick, opts}])
+    {:ok, _} = try_start_sidekick(beam, opts)
     :ok
+  end
+
+  @doc "Starts the library there, or answers why not."
+  def try_start_sidekick(beam, opts) do
+    {:ok, _} = call(beam, Application, :ensure_all_started, [:sidekick])
+    call(beam, Supervisor, :start_child, [Sidekick.ApplicationSupervisor, {Sidekick, opts}])
   end
 
   @doc "SIGKILL; done once the process is gone."

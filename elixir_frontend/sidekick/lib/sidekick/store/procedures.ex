@@ -30,7 +30,8 @@ defmodule Sidekick.Store.Procedures do
     %{
       upload: fn request -> upload(request) end,
       watermark: fn request -> watermark(request) end,
-      upload_state: fn request -> upload_state(request) end
+      upload_state: fn request -> upload_state(request) end,
+      restore: fn request -> restore(request) end
     }
   end
 
@@ -110,6 +111,12 @@ defmodule Sidekick.Store.Procedures do
         :ok = :khepri_tx.put(base, %{epoch: epoch, rev: rev, updated_ms: now_ms})
         {:ok, rev}
     end
+  end
+
+  @doc "Puts nodes of a backup where they were. Values come as payload records."
+  def restore({nodes}) do
+    :lists.foreach(fn {path, payload} -> :ok = :khepri_tx.put(path, payload) end, nodes)
+    {:ok, length(nodes)}
   end
 
   # The records that are new, newest first, and how many sequences between them the origin says are lost.

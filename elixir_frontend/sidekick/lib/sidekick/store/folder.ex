@@ -1,0 +1,94 @@
+defmodule Sidekick.Store.Folder do
+  @moduledoc """
+  The note in a store's folder: whose it is, which store it is a member of, and how far it has come.
+
+      sidekick_store frontend@10.0.0.1
+      uuid 0c7e1f0a-...
+      standing member
+
+  Ra's identity holds the node's name, and another name would silently start an empty store beside the old one. And whatever
+  makes a member forget who it was (trap of `Sidekick.Store.Lifecycle`), a store with another uuid, or none, is not the one that
+  the note names: then it is not served.
+
+  | standing | meaning |
+  |---|---|
+  | `:new` | nothing has been served from here |
+  | `:joining` | it was joining a cluster when it ended; it does that again |
+  | `:restoring` | a backup was being restored; it is incomplete |
+  | `:member` | it has served |
+  | `:left` | it left its cluster, and will not serve again |
+  """
+
+  alias Sidekick.Options
+
+  @note "sidekick-store"
+  @standings %{
+    "new" => :new,
+    "joining" => :joining,
+    "restoring" => :restoring,
+    "member" => :member,
+    "left" => :left
+  }
+
+  @type standing :: :new | :joining | :restoring | :member | :left
+  @type note :: %{standing: standing(), uuid: String.t() | nil}
+
+  @doc "The note of this node's own folder; a new one where there is none."
+  @spec open(Options.t()) :: {:ok, note()} | {:error, term()}
+  def open(%Options{data_dir: dir} = options) do
+    case File.read(Path.join(dir, @note)) do
+      {:ok, text} -> parse(text, options)
+      {:error, :enoent} -> {:ok, %{standing: :new, uuid: nil}}
+      {:error, reason} -> {:error, {:data_dir, %{data_dir: dir, reason: reason}}}
+    end
+  end
+
+  @doc "Writes the note; on disk when it returns."
+  @spec write(Options.t(), standing(), String.t() | nil) :: :ok | {:error, term()}
+  def write(%Options{data_dir: dir} = options, standing, uuid) do
+    note = Path.join(dir, @note)
+    text = "#{owner(options)}\n#{if uuid, do: "uuid #{uuid}\n"}standing #{standing}\n"
+
+    with :ok <- File.mkdir_p(dir),
+         :ok <- File.write(note <> ".new", text, [:sync]),
+         :ok <- File.rename(note <> ".new", note),
+         :ok <- sync_directory(dir) do
+      :ok
+    else
+      {:error, reason} -> {:error, {:data_dir, %{data_dir: dir, reason: reason}}}
+    end
+  end
+
+  @doc "Makes names in a folder durable, where the system can."
+  @spec sync_directory(Path.t()) :: :ok | {:error, term()}
+  def sync_directory(dir) do
+    with {:ok, file} <- :file.open(dir, [:read, :raw, :directory]) do
+      synced = :file.sync(file)
+      _ = :file.close(file)
+      # Some file systems cannot, and then there is nothing to be done about it.
+      if synced == {:error, :einval}, do: :ok, else: synced
+    end
+  end
+
+  defp parse(text, options) do
+    [owner | lines] = String.split(text, "\n", trim: true)
+    fields = Map.new(lines, &(&1 |> String.split(" ", parts: 2) |> List.to_tuple()))
+
+    cond do
+      owner != owner(options) ->
+        {:error, {:data_dir_of_another_node, %{data_dir: options.data_dir, owner: owner, node: node()}}}
+
+      # A note of before there were standings.
+      lines == [] ->
+        {:ok, %{standing: :member, uuid: nil}}
+
+      true ->
+        case Map.fetch(@standings, fields["standing"]) do
+          {:ok, standing} -> {:ok, %{standing: standing, uuid: fields["uuid"]}}
+          :error -> {:error, {:note_damaged, %{file: Path.join(options.data_dir, @note)}}}
+        end
+    end
+  end
+
+  defp owner(%Options{store: store}), do: "#{store} #{node()}"
+end

@@ -1,0 +1,166 @@
+defmodule Sidekick.ClusterTest do
+  # Three real BEAMs with one store: it forms, is killed in parts and whole, and its members leave and are replaced.
+  use ExUnit.Case, async: false
+
+  import Sidekick.Test.Eventually
+  import Sidekick.Test.Uploads
+
+  alias Sidekick.Store
+  alias Sidekick.Store.{Cluster, Watch}
+  alias Sidekick.Test.{Beam, Folder, Relay}
+
+  @moduletag timeout: 120_000
+
+  defp plan(count) do
+    names = for _ <- 1..count, do: Beam.name()
+    nodes = Enum.map(names, &:"#{&1}@127.0.0.1")
+    for {name, node} <- Enum.zip(names, nodes), do: %{name: name, node: node, dir: Folder.new!(), members: nodes}
+  end
+
+  defp boot(plan), do: Map.put(plan, :beam, Beam.start!(plan.name))
+
+  # A start may have to wait for others, so all at once.
+  defp serve(plans, opts \\ []) do
+    plans
+    |> Enum.map(&Task.async(fn -> serve_one(&1, opts) end))
+    |> Task.await_many(60_000)
+
+    plans
+  end
+
+  defp serve_one(plan, opts),
+    do: Beam.start_sidekick!(plan.beam, Keyword.merge([data_dir: plan.dir, members: plan.members], opts))
+
+  defp cluster!(count), do: count |> plan() |> Enum.map(&boot/1) |> serve()
+  defp ask(plan, request), do: Beam.call(plan.beam, GenServer, :call, [Sidekick.Ingest, request, 15_000])
+  defp on(plan, module, function, args), do: Beam.call(plan.beam, module, function, args)
+  defp uuid(plan), do: elem(on(plan, Store, :uuid, []), 1)
+
+  defp watermark(plan) do
+    case ask(plan, {:watermark, origin(), "s"}) do
+      {:ok, %{watermark: watermark}} -> watermark
+      error -> error
+    end
+  end
+
+  defp leader(plans) do
+    {:ok, %{members: _}} = on(hd(plans), Cluster, :status, [])
+    {_, leader} = on(hd(plans), :ra_leaderboard, :lookup_leader, [:sidekick_store])
+    Enum.find(plans, &(&1.node == leader))
+  end
+
+  # Events are sent to a process of the member itself, which passes them on to the test.
+  defp watch(plan) do
+    pid = on(plan, :erlang, :spawn, [Relay, :run, [self()]])
+    {:ok, _} = on(plan, Watch, :subscribe, [pid])
+  end
+
+  test "three begin one store; leader killed, all killed at once: nothing is lost and it stays the same store" do
+    plans = cluster!(3)
+    nodes = Enum.sort(hd(plans).members)
+    assert [uuid] = plans |> Enum.map(&uuid/1) |> Enum.uniq()
+    for plan <- plans, do: assert({:ok, ^nodes} = on(plan, Cluster, :members, []))
+    assert {:ok, %{watermark: 10}} = ask(hd(plans), upload("s", 1, 10))
+
+    # A change is told on members that are not the leader, too.
+    leader = leader(plans)
+    [one, two] = plans -- [leader]
+    Enum.each(plans, &watch/1)
+    assert {:ok, %{watermark: 20}} = ask(one, upload("s", 11, 20))
+    change = {:sidekick_store, :sidekick_store, {:changed, {:stream, origin(), "s"}}}
+    for %{node: node} <- plans, do: assert_receive({^node, ^change}, 5_000)
+
+    Beam.kill!(leader.beam)
+    eventually(fn -> match?({:ok, %{watermark: 30}}, ask(two, upload("s", 21, 30))) end)
+    again = serve([boot(leader)])
+    eventually(fn -> watermark(hd(again)) == 30 end)
+
+    # All at once, in the middle of whatever they do.
+    plans = [one, two | again]
+    Enum.each(plans, &Beam.kill!(&1.beam))
+    plans = plans |> Enum.map(&boot/1) |> serve()
+    for plan <- plans, do: assert(uuid(plan) == uuid)
+    assert watermark(hd(plans)) == 30
+    {:ok, records} = on(hd(plans), Store, :records, [origin(), "s", 1, 100])
+    assert Enum.map(records, & &1.seq) == Enum.to_list(1..30)
+  end
+
+  test "killed right after it joined, a member comes back as itself" do
+    [first, second] = plans = cluster!(2)
+    nodes = Enum.sort(first.members)
+    uuid = uuid(first)
+    Beam.kill!(second.beam)
+    [second] = serve([boot(second)])
+    assert uuid(second) == uuid
+    assert {:ok, ^nodes} = on(second, Cluster, :members, [])
+    assert {:ok, %{watermark: 5}} = ask(second, upload("s", 1, 5))
+    assert watermark(first) == 5
+    assert length(plans) == 2
+  end
+
+  test "a minority says so, stores nothing, and goes on when it has a majority again" do
+    [alive | others] = 3 |> plan() |> Enum.map(&boot/1) |> serve(timeout_ms: 2_000)
+    eventually(fn -> on(alive, Watch, :quorum, []) == :available end)
+    {:ok, _} = ask(alive, upload("s", 1, 5))
+    watch(alive)
+    node = alive.node
+    Enum.each(others, &Beam.kill!(&1.beam))
+    assert_receive {^node, {:sidekick_store, :sidekick_store, {:quorum, :lost}}}, 20_000
+    assert on(alive, Watch, :quorum, []) == :lost
+    assert {:error, {code, _}} = ask(alive, upload("s", 6, 10))
+    assert code in [:timeout, :unavailable]
+    # What is here can be read, and asking for the truth is bounded.
+    assert {:ok, [_ | _]} = on(alive, Store, :records, [origin(), "s", 1, 100])
+    others |> Enum.map(&boot/1) |> serve()
+    assert_receive {^node, {:sidekick_store, :sidekick_store, {:quorum, :restored}}}, 20_000
+    assert {:ok, %{watermark: 10}} = ask(alive, upload("s", 6, 10))
+  end
+
+  test "a store grows, a member leaves, a dead one is replaced, and a lost disk joins again" do
+    [first, second, third] = plan(3)
+    [alone] = serve([boot(%{first | members: [first.node]})])
+    {:ok, _} = ask(alone, upload("s", 1, 10))
+    uuid = uuid(alone)
+
+    # Grow: the new ones name all, the old one need not be restarted for that.
+    [second, third] = serve(Enum.map([second, third], &boot/1))
+    assert [^uuid, ^uuid] = Enum.map([second, third], &uuid/1)
+    assert watermark(third) == 10
+
+    # Lost disk, same name.
+    Beam.kill!(third.beam)
+    File.rm_rf!(third.dir)
+    [third] = serve([boot(third)])
+    assert uuid(third) == uuid
+    assert {:ok, [_, _, _]} = on(alone, Cluster, :members, [])
+    assert {:ok, %{watermark: 20}} = ask(third, upload("s", 11, 20))
+
+    # Leave: it stops serving, and does not come back from that folder.
+    assert :ok = on(third, Cluster, :leave, [])
+    eventually(fn -> on(third, Process, :whereis, [Sidekick.Ingest]) == nil end)
+    assert {:ok, members} = on(alone, Cluster, :members, [])
+    assert members == Enum.sort([alone.node, second.node])
+    assert {:ok, :undefined} = on(third, Sidekick.Supervisor, :start_link, [[data_dir: third.dir]]) |> ignored()
+
+    # Replace the dead: three again first, then one dies for good.
+    [fourth] = plan(1)
+    [fourth] = serve([boot(%{fourth | members: [alone.node, second.node, fourth.node]})])
+    Beam.kill!(second.beam)
+    eventually(fn -> on(alone, Cluster, :remove, [second.node]) == :ok end)
+    assert {:error, {:not_a_member, _}} = on(alone, Cluster, :remove, [second.node])
+    [fifth] = plan(1)
+    [fifth] = serve([boot(%{fifth | members: [alone.node, fourth.node, fifth.node]})])
+    assert watermark(fifth) == 20
+    assert {:ok, %{watermark: 30}} = ask(fifth, upload("s", 21, 30))
+    assert {:ok, members} = on(fifth, Cluster, :members, [])
+    assert members == Enum.sort([alone.node, fourth.node, fifth.node])
+
+    # A member that does not expect the others is not served.
+    Beam.kill!(fifth.beam)
+    stranger = boot(%{fifth | members: [fifth.node]})
+    assert {:error, reason} = Beam.try_start_sidekick(stranger.beam, data_dir: stranger.dir, members: stranger.members)
+    assert inspect(reason) =~ "unexpected_members"
+  end
+
+  defp ignored(:ignore), do: {:ok, :undefined}
+end

@@ -1,0 +1,178 @@
+defmodule Sidekick.ConsumerTest do
+  use ExUnit.Case, async: true
+
+  import ExUnit.CaptureLog
+  import Sidekick.Test.Eventually
+  import Sidekick.Test.Uploads
+
+  alias Sidekick.{Consumer, Store}
+  alias Sidekick.Test.{Book, ExactBook, Instance}
+
+  @moduletag timeout: 60_000
+
+  defp consumer!(instance, module, table, opts \\ []) do
+    defaults = [module: module, arg: table, name: "book", store: instance.store, backoff_ms: {5, 50}, poll_ms: 60_000]
+    id = {Consumer, System.unique_integer()}
+    start_supervised!(Supervisor.child_spec({Consumer, Keyword.merge(defaults, opts)}, id: id, restart: :temporary))
+  end
+
+  defp put_payloads(instance, stream, first, payloads) do
+    records = for {payload, n} <- Enum.with_index(payloads), do: %{seq: first + n, at_ms: 1, payload: payload}
+    last = first + length(payloads) - 1
+    {:ok, _} = Instance.call(instance, upload(stream, first, last, merge: [records: records]))
+  end
+
+  test "records come in order, before and after the start, and drain waits for them" do
+    instance = Instance.start!()
+    table = Book.new()
+    for first <- [1, 101, 201], do: Instance.call(instance, upload("s", first, first + 99))
+    {:ok, _} = Instance.call(instance, upload("unwanted", 1, 5))
+    consumer = consumer!(instance, Book, table, streams: ["s", "later"], batch: 30)
+    assert :ok = Consumer.drain(consumer)
+    assert Book.handled(table, "s") == Enum.to_list(1..300)
+
+    # Told, not polled: the next poll is a minute away.
+    {:ok, _} = Instance.call(instance, upload("s", 301, 400))
+    {:ok, _} = Instance.call(instance, upload("later", 1, 3))
+    eventually(fn -> length(Book.handled(table, "s")) == 400 and Book.handled(table, "later") == [1, 2, 3] end)
+    assert Book.handled(table, "s") == Enum.to_list(1..400)
+    assert Book.handled(table, "unwanted") == []
+    assert [%{stream: "later", cursor: 3}, %{stream: "s", cursor: 400, state: :idle}] = Consumer.status(consumer)
+
+    # Another process of that name goes on where this one was.
+    GenServer.stop(consumer)
+    {:ok, _} = Instance.call(instance, upload("s", 401, 410))
+    assert :ok = Consumer.drain(consumer!(instance, Book, table, streams: ["s"]))
+    assert Book.handled(table, "s") == Enum.to_list(1..410)
+  end
+
+  test "killed again and again: exactly once with its own watermark, at least once without" do
+    instance = Instance.start!()
+    {exact, least} = {Book.new(), Book.new()}
+    upload = Task.async(fn -> for n <- 0..199, do: Instance.call(instance, upload("s", n * 5 + 1, n * 5 + 5)) end)
+
+    for _ <- 1..25 do
+      one = consumer!(instance, ExactBook, exact, name: "exact", batch: 7)
+      two = consumer!(instance, Book, least, name: "least", batch: 7)
+      goal = :rand.uniform(40) + length(Book.handled(exact, "s"))
+      eventually(fn -> length(Book.handled(exact, "s")) >= min(goal, 1000) end)
+      for pid <- [one, two], do: Process.exit(pid, :kill)
+      for pid <- [one, two], do: eventually(fn -> not Process.alive?(pid) end)
+    end
+
+    Task.await(upload, 30_000)
+    assert :ok = Consumer.drain(consumer!(instance, ExactBook, exact, name: "exact", batch: 7))
+    assert :ok = Consumer.drain(consumer!(instance, Book, least, name: "least", batch: 7))
+    assert Book.handled(exact, "s") == Enum.to_list(1..1000)
+    seen = Book.handled(least, "s")
+    assert Enum.uniq(seen) == Enum.to_list(1..1000)
+  end
+
+  test "what is away is waited for; what is bad is set aside alone, and can be driven again" do
+    instance = Instance.start!()
+    table = Book.new()
+    :ets.insert(table, {:away, true})
+    put_payloads(instance, "s", 1, Enum.map(1..9, &if(&1 in [3, 7], do: {:bad, &1}, else: &1)))
+    put_payloads(instance, "fine", 1, [1, 2, 3])
+
+    log =
+      capture_log(fn ->
+        consumer = consumer!(instance, Book, table, max_attempts: 2)
+
+        eventually(fn ->
+          Enum.any?(Consumer.status(consumer), &(&1.state == :waiting and &1.error == :database_away))
+        end)
+
+        :ets.delete(table, :away)
+        assert :ok = Consumer.drain(consumer)
+        assert Book.handled(table, "s") == [1, 2, 4, 5, 6, 8, 9]
+        assert Book.handled(table, "fine") == [1, 2, 3]
+
+        assert {:ok, [%{stream: "s", record: %{seq: 3, payload: {:bad, 3}}, reason: reason}, seven]} =
+                 Consumer.dead_letters(consumer)
+
+        assert reason =~ "cannot handle {:bad, 3}"
+        assert seven.record.seq == 7
+
+        assert {:error, _} = Consumer.redrive(consumer, origin(), "s", 3)
+        assert {:error, :not_found} = Consumer.redrive(consumer, origin(), "s", 4)
+        assert :ok = Consumer.drop_dead_letter(consumer, origin(), "s", 3)
+        assert {:ok, [^seven]} = Consumer.dead_letters(consumer)
+
+        # Mended meanwhile: another module of the same name handles it.
+        GenServer.stop(consumer)
+        mended = consumer!(instance, Sidekick.ConsumerTest.Mended, table)
+        assert :ok = Consumer.redrive(mended, origin(), "s", 7)
+        assert {:ok, []} = Consumer.dead_letters(mended)
+        assert :ets.member(table, {:mended, 7})
+      end)
+
+    assert log =~ "set aside record 3 of s"
+  end
+
+  defmodule Mended do
+    use Sidekick.Consumer
+
+    @impl true
+    def handle_batch(batch, table) do
+      for %{payload: {:bad, n}} <- batch.records, do: :ets.insert(table, {{:mended, n}, true})
+      {:ok, table}
+    end
+  end
+
+  test "when all is bad nothing is lost: a few are set aside, then it waits" do
+    instance = Instance.start!()
+    table = Book.new()
+    put_payloads(instance, "s", 1, Enum.map(1..20, &{:bad, &1}))
+
+    capture_log(fn ->
+      consumer = consumer!(instance, Book, table, max_attempts: 1, max_poison: 3)
+      eventually(fn -> match?([%{state: :stalled, cursor: 3}], Consumer.status(consumer)) end)
+      assert {:ok, [_, _, _]} = Consumer.dead_letters(consumer)
+      assert {:error, :timeout} = Consumer.drain(consumer, 100)
+    end)
+  end
+
+  test "what fell out of the window is told, and the rest is handled" do
+    instance = Instance.start!(retention: [records: 256])
+    table = Book.new()
+    for first <- 1..901//100, do: {:ok, _} = Instance.call(instance, upload("s", first, first + 99))
+    {:ok, %{first: first}} = Store.stream(origin(), "s", instance.store)
+    assert first > 1
+
+    log =
+      capture_log(fn -> assert :ok = Consumer.drain(consumer!(instance, Book, table, batch: 2_000)) end)
+
+    assert Book.handled(table, "s") == Enum.to_list(first..1000)
+    assert [{:missed, missed}] = :ets.lookup(table, :missed)
+    assert missed == first - 1
+    assert log =~ "missed #{missed} records of s"
+  end
+
+  test "the store may go away and come back" do
+    instance = Instance.start!()
+    table = Book.new()
+    {:ok, _} = Instance.call(instance, upload("s", 1, 5))
+    consumer = consumer!(instance, Book, table, poll_ms: 50)
+    assert :ok = Consumer.drain(consumer)
+
+    capture_log(fn ->
+      Instance.stop!(instance)
+      assert {:error, _} = Consumer.drain(consumer, 2_000)
+      Instance.start_again!(instance)
+      {:ok, _} = Instance.call(instance, upload("s", 6, 9))
+      eventually(fn -> Book.handled(table, "s") == Enum.to_list(1..9) end)
+    end)
+  end
+
+  test "wrong options are named" do
+    for {opts, named} <- [
+          {[module: Book], ":name"},
+          {[name: "x"], ":module"},
+          {[name: "x", module: Book, batch: 0], ":batch"},
+          {[name: "x", module: Book, nope: 1], ":nope"}
+        ] do
+      assert_raise ArgumentError, ~r/#{named}/, fn -> Consumer.start_link(opts) end
+    end
+  end
+end
