@@ -173,7 +173,7 @@ impl<'a> Replay<'a> {
 
 impl Replay<'_> {
     fn trim(&self, tables: &mut Tables, id: StreamId) -> Result<(), IndexError> {
-        let keep = self.options.rule(&tables.streams[id as usize].name).0;
+        let keep = self.options.rule(&tables.streams[id as usize].name).keep;
         while tables.trim(id, keep, now_ms())? {}
         Ok(())
     }
