@@ -3,6 +3,7 @@
 use crate::dist::Outbox;
 use crate::dist::control::Control;
 use crate::dist::fast;
+use crate::dist::pace::Pace;
 use crate::dist::stream::Stream;
 use crate::etf::{self, DecodeError, Term};
 use bytes::{Buf, Bytes, BytesMut};
@@ -87,6 +88,17 @@ pub struct Reader {
     missing: usize,
     frame_bytes_max: usize,
     frames: u16,
+    pace: Pace,
+    /// What came since all there was had been read.
+    recent: Recent,
+}
+
+#[derive(Debug, Default)]
+struct Recent {
+    frames: usize,
+    bytes: usize,
+    /// The last read filled its room: there may be more.
+    more: bool,
 }
 
 impl Reader {
@@ -100,7 +112,14 @@ impl Reader {
             missing: 0,
             frame_bytes_max,
             frames: 0,
+            pace: Pace::new(),
+            recent: Recent::default(),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// The next message; ticks are swallowed. Cancel-safe: what was read stays in the buffer.
@@ -112,6 +131,7 @@ impl Reader {
             }
             if let Some(frame) = self.frame()? {
                 self.frames += 1;
+                self.recent.frames += 1;
                 if !frame.is_empty() {
                     return parse(frame);
                 }
@@ -138,16 +158,25 @@ impl Reader {
     }
 
     async fn fill(&mut self) -> Result<(), LinkError> {
+        // Only once for what was read, also where this was cancelled and begins anew.
+        if !self.recent.more && self.recent.bytes > 0 {
+            let recent = std::mem::take(&mut self.recent);
+            self.pace.judge(&self.stream, recent.frames, recent.bytes);
+        }
         loop {
             self.pulse.waiting.store(true, Ordering::Relaxed);
-            self.stream.readable().await?;
+            if !std::mem::take(&mut self.recent.more) {
+                self.pace.due(&self.stream).await?;
+            }
             // Only now, so that a peer that says nothing takes no buffer; and by what has come, not by what was promised.
             let large = self.missing.min(self.buffer.len());
             self.buffer.reserve(self.room.max(large));
             let room = self.buffer.capacity() - self.buffer.len();
-            match self.stream.try_read_buf(&mut self.buffer) {
+            match self.pace.read(&self.stream, &mut self.buffer) {
                 Ok(0) => return Err(LinkError::Closed),
                 Ok(n) => {
+                    self.recent.bytes += n;
+                    self.recent.more = n == room;
                     self.pulse.waiting.store(false, Ordering::Relaxed);
                     self.pulse.received.fetch_add(n as u64, Ordering::Relaxed);
                     self.adapt(n, room);
