@@ -3,6 +3,7 @@
 use crate::dist::Outbox;
 use crate::dist::control::Control;
 use crate::dist::fast;
+use crate::dist::pace::Pace;
 use crate::dist::stream::Stream;
 use crate::etf::{self, DecodeError, Term};
 use bytes::{Buf, Bytes, BytesMut};
@@ -19,6 +20,8 @@ const READ_BYTES: std::ops::RangeInclusive<usize> = 8 << 10..=256 << 10;
 /// Frames after which a reader lets other tasks run. A peer that sends without pause is always ready to be read, and
 /// ready sockets alone never make a task yield.
 const FRAMES_IN_A_ROW: u32 = 512;
+/// As many frames a read counts for that follows another without a wait: one frame may take hundreds of them.
+const READ_AS_FRAMES: u32 = 16;
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +93,17 @@ pub struct Reader {
     frame_bytes_max: usize,
     frames: u32,
     frames_in_a_row: u32,
+    pace: Pace,
+    /// What came since all there was had been read.
+    recent: Recent,
+}
+
+#[derive(Debug, Default)]
+struct Recent {
+    frames: usize,
+    bytes: usize,
+    /// The last read filled its room: there may be more.
+    more: bool,
 }
 
 impl Reader {
@@ -104,12 +118,19 @@ impl Reader {
             frame_bytes_max,
             frames: 0,
             frames_in_a_row: FRAMES_IN_A_ROW,
+            pace: Pace::new(),
+            recent: Recent::default(),
         }
     }
 
     /// Takes the pauses for other tasks away: for the test that shows what they are for.
     pub(crate) fn never_pause(&mut self) {
         self.frames_in_a_row = u32::MAX;
+    }
+
+    #[cfg(test)]
+    pub(super) fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// The next message; ticks are swallowed. Cancel-safe: what was read stays in the buffer.
@@ -120,7 +141,8 @@ impl Reader {
                 tokio::task::yield_now().await;
             }
             if let Some(frame) = self.frame()? {
-                self.frames += 1;
+                self.frames = self.frames.saturating_add(1);
+                self.recent.frames += 1;
                 if !frame.is_empty() {
                     return parse(frame);
                 }
@@ -147,16 +169,28 @@ impl Reader {
     }
 
     async fn fill(&mut self) -> Result<(), LinkError> {
+        // Only once for what was read, also where this was cancelled and begins anew.
+        if !self.recent.more && self.recent.bytes > 0 {
+            let recent = std::mem::take(&mut self.recent);
+            self.pace.judge(&self.stream, recent.frames, recent.bytes);
+        }
         loop {
             self.pulse.waiting.store(true, Ordering::Relaxed);
-            self.stream.readable().await?;
+            if std::mem::take(&mut self.recent.more) {
+                // Nothing is awaited here, so this counts towards a pause.
+                self.frames = self.frames.saturating_add(READ_AS_FRAMES);
+            } else {
+                self.pace.due(&self.stream).await?;
+            }
             // Only now, so that a peer that says nothing takes no buffer; and by what has come, not by what was promised.
             let large = self.missing.min(self.buffer.len());
             self.buffer.reserve(self.room.max(large));
             let room = self.buffer.capacity() - self.buffer.len();
-            match self.stream.try_read_buf(&mut self.buffer) {
+            match self.pace.read(&self.stream, &mut self.buffer) {
                 Ok(0) => return Err(LinkError::Closed),
                 Ok(n) => {
+                    self.recent.bytes += n;
+                    self.recent.more = n == room;
                     self.pulse.waiting.store(false, Ordering::Relaxed);
                     self.pulse.received.fetch_add(n as u64, Ordering::Relaxed);
                     self.adapt(n, room);

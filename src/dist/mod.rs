@@ -20,6 +20,7 @@ pub mod handshake;
 pub mod link;
 mod name;
 mod outbox;
+mod pace;
 mod stream;
 pub mod tls;
 
