@@ -79,8 +79,8 @@ pub async fn churn(
             change
         })
         .collect();
-    let changed = buffer.change(&scope("world"), changes).await;
-    let revision = changed.expect("changes");
+    let outcome = buffer.change(&scope("world"), changes).await;
+    let revision = outcome.expect("changes");
     let khepri = sink("khepri");
     buffer
         .advance_state(&khepri, &scope("world"), revision)

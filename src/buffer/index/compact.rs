@@ -59,17 +59,12 @@ impl Compaction {
         self.target.store.fill(&copied)
     }
 
-    /// Marks the fresh generation, which from now on is the index. The old one is to be removed once nobody reads it.
-    pub fn finish(self, mark: &Mark) -> Result<(Generation, Generation), IndexError> {
+    /// Marks the fresh generation, which from now on is the index. The other is swept away once nobody reads it.
+    pub fn finish(self, mark: &Mark) -> Result<Generation, IndexError> {
         if !self.target.store.equals(&self.source.store)? {
             return Err(IndexError("a copy of it came out different".to_owned()));
         }
         self.target.store.finish(mark)?;
-        Ok((self.target, self.source))
-    }
-
-    /// Gives up; the source stays the index.
-    pub fn abandon(self) {
-        self.target.remove();
+        Ok(self.target)
     }
 }

@@ -42,12 +42,10 @@ impl Generation {
         for number in numbers.iter().rev().copied() {
             match SledStore::open(&path(dir, number)) {
                 Ok((store, mark)) => {
-                    numbers
-                        .iter()
-                        .filter(|other| **other != number)
-                        .for_each(|other| remove(&path(dir, *other)));
                     let dir = dir.to_owned();
-                    return Ok((Self { store, dir, number }, mark));
+                    let found = Self { store, dir, number };
+                    found.sweep();
+                    return Ok((found, mark));
                 }
                 Err(IndexError(reason)) => {
                     tracing::warn!(number, reason, "a generation of the index does not count");
@@ -58,11 +56,15 @@ impl Generation {
         Err(failed.unwrap_or_else(|| IndexError("there is none".to_owned())))
     }
 
-    /// Removes its files.
-    pub fn remove(self) {
-        let path = path(&self.dir, self.number);
-        drop(self.store);
-        remove(&path);
+    /// Removes all others. What cannot be removed yet only takes space until the next time: a thread of sled's may still be
+    /// writing to what was just let go.
+    pub fn sweep(&self) {
+        let others = list(&self.dir).unwrap_or_default().into_iter();
+        for number in others.filter(|number| *number != self.number) {
+            if let Err(error) = fs::remove_dir_all(path(&self.dir, number)) {
+                tracing::debug!(number, %error, "a generation of the index cannot be removed yet");
+            }
+        }
     }
 }
 
@@ -81,11 +83,4 @@ fn list(dir: &Path) -> std::io::Result<Vec<u64>> {
     }
     numbers.sort_unstable();
     Ok(numbers)
-}
-
-/// What cannot be removed now only takes space; the next opening tries again.
-fn remove(path: &Path) {
-    if let Err(error) = fs::remove_dir_all(path) {
-        tracing::warn!(path = %path.display(), %error, "an old generation of the index cannot be removed yet");
-    }
 }

@@ -97,13 +97,13 @@ impl Kept {
         match compaction.step().expect("step") {
             Step::More => self.compaction = Some(compaction),
             Step::Copied => {
-                let (fresh, old) = compaction.finish(&mark()).expect("finish");
+                let fresh = compaction.finish(&mark()).expect("finish");
                 // A layer that is frozen but not yet written goes to the new store.
                 if let Some((generation, _)) = &mut self.frozen {
                     *generation = fresh.clone();
                 }
-                drop(self.index.switch(fresh));
-                old.remove();
+                drop(self.index.switch(fresh.clone()));
+                fresh.sweep();
                 self.finished += 1;
             }
         }
@@ -193,13 +193,13 @@ fn of_two_generations_the_newer_counts() {
     let path = dir.path().join("index");
     let mut compaction = Compaction::begin(filled(&path), 20).expect("begin");
     while matches!(compaction.step(), Ok(Step::More)) {}
-    let (fresh, old) = compaction.finish(&mark()).expect("finish");
+    let fresh = compaction.finish(&mark()).expect("finish");
     let later = Mark {
         commit: 6,
         ..mark()
     };
     fresh.store.write(&Layer::new(), &later).expect("write");
-    drop((fresh, old));
+    drop(fresh);
     let (_, found) = Generation::open(&path).expect("open");
     assert_eq!(found, later);
     assert!(!path.join("1").exists(), "the old one is gone");

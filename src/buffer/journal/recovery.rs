@@ -77,18 +77,7 @@ pub(in crate::buffer) fn recover(options: &Options) -> Result<Recovered, OpenErr
         return fresh(options);
     };
     let last = read_last(&files.dir, newest)?;
-    if let Some(missing) = last
-        .segments
-        .iter()
-        .find(|id| files.headers.iter().all(|header| header.id != **id))
-    {
-        let reason = format!("segment {missing:016x}.seg is missing");
-        return Err(OpenError::Corrupt {
-            file: files.dir.clone(),
-            offset: 0,
-            reason,
-        });
-    }
+    refuse_missing(&files, &last)?;
     let dir = SegmentDir {
         path: files.dir.clone(),
         origin: newest.origin,
@@ -106,22 +95,16 @@ pub(in crate::buffer) fn recover(options: &Options) -> Result<Recovered, OpenErr
     if let Some(mark) = &mark {
         refuse_lost_tail(&dir, mark, &last)?;
     }
-    let mut replayed =
-        Replay::new(&dir, &files.headers, &last, options).run(Index::new(store), mark)?;
+    let replay = Replay::new(&dir, &files.headers, &last, options);
+    let mut replayed = replay.run(Index::new(store), mark)?;
     if let Replayed::Doubt(reason) = replayed {
         let store = rebuilt_index(options, &reason);
         doubt = Some(reason);
-        replayed =
-            Replay::new(&dir, &files.headers, &last, options).run(Index::new(store), None)?;
+        replayed = replay.run(Index::new(store), None)?;
     }
     if let Replayed::Doubt(reason) = replayed {
-        tracing::warn!(
-            reason,
-            "the buffer's index stays in memory until the next start"
-        );
-        let store = Store::Memory(std::collections::BTreeMap::new());
-        replayed =
-            Replay::new(&dir, &files.headers, &last, options).run(Index::new(store), None)?;
+        tracing::warn!(reason, "the buffer's index stays in memory for now");
+        replayed = replay.run(Index::new(in_memory()), None)?;
     }
     let Replayed::Done {
         tables,
@@ -285,6 +268,23 @@ fn judge_tail(
     }
 }
 
+/// A segment that the journal consists of is not there.
+fn refuse_missing(files: &Files, last: &Last) -> Result<(), OpenError> {
+    if let Some(missing) = last
+        .segments
+        .iter()
+        .find(|id| files.headers.iter().all(|header| header.id != **id))
+    {
+        let reason = format!("segment {missing:016x}.seg is missing");
+        return Err(OpenError::Corrupt {
+            file: files.dir.clone(),
+            offset: 0,
+            reason,
+        });
+    }
+    Ok(())
+}
+
 /// The index has seen commits that the journal lacks: they had been acknowledged.
 fn refuse_lost_tail(dir: &SegmentDir, mark: &Mark, last: &Last) -> Result<(), OpenError> {
     if mark.commit <= last.walked.commit {
@@ -373,7 +373,7 @@ fn rebuilt_index(options: &Options, reason: &str) -> Store {
         let moved = fs::rename(&path, &aside).or_else(|_| fs::remove_dir_all(&path));
         if let Err(error) = moved {
             tracing::warn!(%error, "the old index cannot be moved aside; the new one stays in memory");
-            return Store::Memory(std::collections::BTreeMap::new());
+            return in_memory();
         }
     }
     let _ = fs::remove_file(doubt_file(&options.dir));
@@ -385,7 +385,11 @@ fn fresh_index(options: &Options) -> Store {
         Ok(store) => Store::Sled(store),
         Err(error) => {
             tracing::warn!(%error, "the buffer's index stays in memory until the next start");
-            Store::Memory(std::collections::BTreeMap::new())
+            in_memory()
         }
     }
+}
+
+fn in_memory() -> Store {
+    Store::Memory(std::collections::BTreeMap::new())
 }

@@ -50,11 +50,9 @@ impl Stored {
             .map(|due| due.saturating_duration_since(Instant::now()))
     }
 
-    /// Nothing more is stored. What a compaction has copied so far is of no use to the next opening.
+    /// Nothing more is stored. What a compaction has copied so far is of no use, and goes at the next opening.
     pub fn close(&mut self) {
-        if let Some(compaction) = self.compaction.take() {
-            compaction.abandon();
-        }
+        self.compaction = None;
     }
 }
 
@@ -110,12 +108,15 @@ impl Keeper {
         if let Some(compaction) = self.stored.compaction.take() {
             match compaction.follow(layer) {
                 Ok(()) => self.stored.compaction = Some(compaction),
-                Err(error) => self.give_up(compaction, &error),
+                Err(error) => self.put_off(&error),
             }
         }
     }
 
     fn begin_compaction(&mut self, generation: Generation) {
+        if self.stored.compaction.is_none() {
+            generation.sweep();
+        }
         let too_early = self
             .stored
             .patience
@@ -144,31 +145,22 @@ impl Keeper {
         match (compaction.step(), self.stored.mark) {
             (Ok(Step::Copied), Some(mark)) => self.take_over(compaction, &mark),
             (Ok(_), _) => self.stored.compaction = Some(compaction),
-            (Err(error), _) => self.give_up(compaction, &error),
+            (Err(error), _) => self.put_off(&error),
         }
     }
 
     /// Nothing was written to the old generation since the last page, so the fresh one reflects the same position.
     fn take_over(&mut self, compaction: Compaction, mark: &Mark) {
         match compaction.finish(mark) {
-            Ok((fresh, old)) => {
-                tracing::debug!(
-                    before_bytes = old.store.disk_bytes(),
-                    after_bytes = fresh.store.disk_bytes(),
-                    "the buffer's index was compacted"
-                );
-                let replaced = self.shared.tables().index.switch(fresh);
-                drop(replaced);
-                old.remove();
+            Ok(fresh) => {
+                let bytes = fresh.store.disk_bytes();
+                tracing::debug!(bytes, "the buffer's index was compacted");
+                let old = self.shared.tables().index.switch(fresh.clone());
+                drop(old);
+                fresh.sweep();
             }
-            // The next opening removes what it left.
             Err(error) => self.put_off(&error),
         }
-    }
-
-    fn give_up(&mut self, compaction: Compaction, error: &IndexError) {
-        compaction.abandon();
-        self.put_off(error);
     }
 
     fn put_off(&mut self, error: &IndexError) {
