@@ -28,7 +28,7 @@ defmodule Sidekick.Ingest do
 
   require Logger
 
-  defstruct [:options, :uuid, running: %{}, waiting: :queue.new(), waiting_count: 0]
+  defstruct [:options, :uuid, nodes: MapSet.new(), running: %{}, waiting: :queue.new(), waiting_count: 0]
 
   # Beyond the transaction's own bound, which a member without a leader may outlast.
   @grace_ms 1_000
@@ -60,8 +60,7 @@ defmodule Sidekick.Ingest do
         _ = Process.cancel_timer(timer)
         reply = reply(reason, procedure, state.uuid)
         GenServer.reply(from, reply)
-        told(procedure, argument, reply, began, state.options.store)
-        {:noreply, next(%{state | running: running})}
+        {:noreply, next(told(procedure, argument, reply, began, %{state | running: running}))}
 
       {nil, _running} ->
         {:noreply, state}
@@ -111,24 +110,31 @@ defmodule Sidekick.Ingest do
     refusal
   end
 
-  defp told(procedure, argument, reply, began, store) do
-    {change, records, bytes} = contents(procedure, argument)
+  defp told(procedure, argument, reply, began, %{options: %{store: store}} = state) do
+    {change, node, records, bytes} = contents(procedure, argument)
     result = with {:error, {code, _}} <- reply, do: code
     result = if is_atom(result), do: result, else: :ok
     if result == :ok and change != nil, do: Watch.changed(change, store)
     measured = %{duration: System.monotonic_time() - began, records: records, bytes: bytes}
     Telemetry.execute([:sidekick, :ingest, :stop], measured, %{procedure: procedure, result: result})
+    if result == :ok and node != nil, do: know(node, state), else: state
   end
 
-  defp contents(:upload, {origin, _node, stream, _last, _dropped, records, _window, _now}) do
+  # Nodes that uploaded before this process began are told once more.
+  defp know(node, state) do
+    unless node in state.nodes, do: Watch.changed({:node, node}, state.options.store)
+    %{state | nodes: MapSet.put(state.nodes, node)}
+  end
+
+  defp contents(:upload, {origin, node, stream, _last, _dropped, records, _window, _now}) do
     bytes = Enum.reduce(records, 0, fn {_, _, payload}, sum -> sum + byte_size(payload) end)
-    {{:stream, origin, stream}, length(records), bytes}
+    {{:stream, origin, stream}, node, length(records), bytes}
   end
 
-  defp contents(:upload_state, {origin, _node, scope, _epoch, _before, _rev, put, delete, _now}),
-    do: {{:state, origin, scope}, length(put) + length(delete), 0}
+  defp contents(:upload_state, {origin, node, scope, _epoch, _before, _rev, put, delete, _now}),
+    do: {{:state, origin, scope}, node, length(put) + length(delete), 0}
 
-  defp contents(:watermark, _argument), do: {nil, 0, 0}
+  defp contents(:watermark, _argument), do: {nil, nil, 0, 0}
 
   defp reply({:result, {:ok, rev}}, :upload_state, uuid), do: {:ok, %{store: uuid, rev: rev}}
   defp reply({:result, {:ok, watermark}}, _procedure, uuid), do: {:ok, %{store: uuid, watermark: watermark}}

@@ -25,7 +25,7 @@ defmodule Sidekick.WatchTest do
     eventually(fn -> Watch.quorum(store) == :available end)
   end
 
-  test "triggers are there once after a restart, and a subscriber that ends is forgotten" do
+  test "a restart changes nothing for later subscribers, and one that ends is forgotten" do
     instance = %{store: store} = Instance.start!()
     Instance.stop!(instance)
     Instance.start_again!(instance)

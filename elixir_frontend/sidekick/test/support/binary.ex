@@ -11,7 +11,7 @@ defmodule Sidekick.Test.Binary do
     node = Keyword.get_lazy(opts, :node, fn -> :"sidekick#{System.unique_integer([:positive])}@127.0.0.1" end)
     File.write!(Path.join(dir, "cookie"), Atom.to_string(Node.get_cookie()))
     File.chmod!(Path.join(dir, "cookie"), 0o600)
-    File.write!(Path.join(dir, "sidekick.toml"), config(node))
+    File.write!(Path.join(dir, "sidekick.toml"), config(node, Keyword.get(opts, :allow_start, "configured")))
 
     port =
       Port.open({:spawn_executable, System.fetch_env!("SIDEKICK_BIN")}, [
@@ -55,12 +55,13 @@ defmodule Sidekick.Test.Binary do
     end
   end
 
-  defp config(node) do
+  defp config(node, allow_start) do
     """
     [node]
     name = "#{node}"
     cookie_file = "cookie"
     connect = ["#{node()}"]
+    allow_start = "#{allow_start}"
 
     [run]
     dir = "run"

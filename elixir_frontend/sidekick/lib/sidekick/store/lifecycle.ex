@@ -10,7 +10,7 @@ defmodule Sidekick.Store.Lifecycle do
   """
 
   alias Sidekick.{Options, Telemetry}
-  alias Sidekick.Store.{Cluster, Folder, Paths, Procedures, Projections, Watch}
+  alias Sidekick.Store.{Cluster, Folder, Paths, Procedures, Projections}
 
   @doc "Starts the store; answers its uuid once it may be served."
   @spec start(Options.t()) :: {:ok, String.t()} | {:error, term()}
@@ -25,7 +25,6 @@ defmodule Sidekick.Store.Lifecycle do
          {:ok, uuid} <- identity(options.store, note),
          :ok <- install_procedures(options.store),
          :ok <- Folder.write(options, :member, uuid),
-         :ok <- Watch.install(options.store),
          :ok <- Projections.install(options) do
       Cluster.stand(options, :serving)
       duration = System.monotonic_time() - began

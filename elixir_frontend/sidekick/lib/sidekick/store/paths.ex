@@ -13,6 +13,8 @@ defmodule Sidekick.Store.Paths do
       [:sidekick, :consumers, name, origin, stream]              %{watermark:, updated_ms:} (`Sidekick.Consumer`)
       [:sidekick, :consumers, name, origin, stream, :dead, <<seq::64>>]
                                                                  %{record:, reason:, at_ms:}
+      [:sidekick, :fleet, node, id]                              what should run there (`Sidekick.Fleet`)
+      [:sidekick, :fleet_applied, node, id]                      what the fleet put there
       [:sidekick, :procedures, name]                             stored procedures
   """
 

@@ -18,33 +18,25 @@ defmodule Sidekick.Store.Watch do
 
   Without a majority nothing is stored, and sidekicks keep what they have; reads go on from this member, which may be behind.
 
-  How it works: what is uploaded, `Sidekick.Ingest` tells to this process on its own node, which passes it to the other members.
-  For that a trigger would cost a second commit of the Raft log for each upload. What is rare is told by triggers: they run
-  on the leader's node and do nothing but send (whatever a stored procedure calls is extracted with all that it calls in
-  turn, which can take gigabytes).
+  How it works: whoever writes (`Sidekick.Ingest`, `Sidekick.Fleet`) tells this process on its own node, which passes it to the
+  other members. Khepri's triggers are not used: each event costs a second commit of the Raft log, and in 0.16 a trigger whose
+  pattern has wildcards ends the store, for good, when the last child of a node on that path is deleted.
   """
 
   use GenServer
 
   alias Sidekick.{Options, Store, Telemetry}
-  alias Sidekick.Store.{Cluster, Paths}
+  alias Sidekick.Store.Cluster
 
   require Logger
 
   @gather_ms 25
   @check_ms 2_000
   @answer_ms 4_000
-  @any {:if_name_matches, :any, :undefined}
-
-  @triggers [
-    node: [:sidekick, :nodes, @any],
-    fleet: [:sidekick, :fleet, @any, @any]
-  ]
-
   defstruct [:store, :check, quorum: :unknown, proven: false, subscribers: %{}, changed: MapSet.new(), gathering: false]
 
   @type change ::
-          {:stream, binary(), binary()} | {:state, binary(), binary()} | {:node, node()} | {:fleet, binary()}
+          {:stream, binary(), binary()} | {:state, binary(), binary()} | {:node, node()} | {:fleet, node()}
 
   @doc false
   @spec start_link(Options.t()) :: GenServer.on_start()
@@ -66,7 +58,7 @@ defmodule Sidekick.Store.Watch do
   @spec quorum(atom()) :: :unknown | :available | :lost
   def quorum(store \\ :sidekick_store), do: GenServer.call(name(store), :quorum)
 
-  @doc "Tells a change that was just stored, where no trigger tells it."
+  @doc "Tells a change that was just stored. Where the store is not running on this node nobody is told."
   @spec changed(change(), atom()) :: :ok
   def changed(change, store) do
     send(name(store), {:sidekick_change, change})
@@ -74,24 +66,6 @@ defmodule Sidekick.Store.Watch do
   rescue
     # It is being started again; who subscribes anew reads anew.
     ArgumentError -> :ok
-  end
-
-  @doc "Puts the triggers into the store."
-  @spec install(atom()) :: :ok | {:error, term()}
-  def install(store) do
-    name = name(store)
-    # To a name on a node: that never fails, whether anybody is there or not.
-    procedure = fn event -> :erlang.send({name, :erlang.node()}, {:sidekick_trigger, event}) end
-    path = Paths.procedure("changed-1")
-
-    with :ok <- if(:khepri.exists(store, path) == true, do: :ok, else: :khepri.put(store, path, procedure)) do
-      Enum.find_value(@triggers, :ok, fn {kind, pattern} ->
-        case :khepri.register_trigger(store, :"sidekick_#{kind}", :khepri_evf.tree(pattern), path) do
-          :ok -> nil
-          error -> error
-        end
-      end)
-    end
   end
 
   @impl GenServer
@@ -111,12 +85,6 @@ defmodule Sidekick.Store.Watch do
   def handle_call(:quorum, _from, state), do: {:reply, state.quorum, state}
 
   @impl GenServer
-  # A map until 0.16; later a record that holds the path in the fourth of its fields.
-  def handle_info({:sidekick_trigger, %{path: path}}, state), do: {:noreply, gather(change(path), state)}
-
-  def handle_info({:sidekick_trigger, {:khepri_trigger, _, _, _, %{path: path}, _}}, state),
-    do: {:noreply, gather(change(path), state)}
-
   def handle_info({:sidekick_change, change}, state), do: {:noreply, gather(change, %{state | proven: true})}
 
   def handle_info({:sidekick_changed, changes}, state), do: {:noreply, tell_changes(changes, state)}
@@ -181,12 +149,6 @@ defmodule Sidekick.Store.Watch do
 
     %{state | quorum: now}
   end
-
-  defp change([:sidekick, :nodes, node]), do: {:node, node}
-  defp change([:sidekick, :fleet, node, _id]), do: {:fleet, node}
-  defp change(_path), do: nil
-
-  defp gather(nil, state), do: state
 
   defp gather(change, state) do
     unless state.gathering, do: Process.send_after(self(), :gathered, @gather_ms)
