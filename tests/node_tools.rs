@@ -185,6 +185,8 @@ async fn observer_and_its_kin_survive_meeting_us() {
     pair.all_show(&[
         ("[Ask(observer_backend, F, []) || F <- [get_port_list, get_socket_list, socket_info]].", "[[],[],[]]"),
         ("Ask(observer_backend, get_table_list, [ets, []]).", "[]"),
+        // It ends where it is not told whether it may ask.
+        ("[rpc:call(N, erlang, function_exported, [observer_backend, F, A]) || {F, A} <- [{get_port_list, 0}, {get_socket_list, 0}, {socket_info, 0}, {get_table_list, 2}, {sys_info, 0}, {procs_info, 1}]].", "[true,true,true,true,true,false]"),
         ("{module, observer_backend} = code:ensure_loaded(observer_backend), Own = lists:usort(proplists:get_keys(observer_backend:sys_info())), Own -- proplists:get_keys(Ask(observer_backend, sys_info, [])).", "[]"),
         // The window of memory allocators divides by what they hold: with none, the whole of observer ended.
         ("[{_, [{instance, 0, [{mbcs, [{blocks, [{_, [{size, Held, _, _}]}]}, {carriers_size, Size, _, _}]}]}]}] = proplists:get_value(alloc_info, Ask(observer_backend, sys_info, [])), Held > 0 andalso Size >= Held.", "true"),
@@ -205,11 +207,6 @@ async fn observer_and_its_kin_survive_meeting_us() {
         ("rb", "start", "[]"),
         ("gen_event", "which_handlers", "[error_logger]"),
         ("code", "ensure_loaded", "[rb]"),
-        (
-            "erlang",
-            "function_exported",
-            "[observer_backend, procs_info, 1]",
-        ),
         ("erlang", "garbage_collect", "[self()]"),
         ("ttb", "start_trace", "[]"),
         ("dbg", "tracer", "[]"),
