@@ -1,14 +1,9 @@
-//! Any term may come as a control message.
+//! Control messages. What must hold is said in `targets`.
 #![no_main]
 
-use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use sidekick::dist::control::Control;
-use sidekick::{etf, node::gen_call};
 
-fuzz_target!(|data: &[u8]| {
-    if let Ok(term) = etf::decode(Bytes::copy_from_slice(data)) {
-        let _ = Control::parse(term.clone());
-        let _ = gen_call::parse(term);
-    }
-});
+#[path = "../../tests/support/targets.rs"]
+mod targets;
+
+fuzz_target!(|data: &[u8]| targets::control(data));

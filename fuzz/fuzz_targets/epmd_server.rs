@@ -1,11 +1,9 @@
-//! Any bytes may come to the port mapper that we serve; it goes on serving.
+//! Requests to our port mapper. What must hold is said in `targets`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../tests/support/strangers.rs"]
-mod strangers;
+#[path = "../../tests/support/targets.rs"]
+mod targets;
 
-fuzz_target!(|data: &[u8]| {
-    strangers::run(strangers::ask_port_mapper(data));
-});
+fuzz_target!(|data: &[u8]| targets::epmd_server(data));

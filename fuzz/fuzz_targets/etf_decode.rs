@@ -1,15 +1,9 @@
-//! Whatever decodes, encodes to what decodes to the same; and it can be shown.
+//! Terms as peers and journals hold them. What must hold is said in `targets`.
 #![no_main]
 
-use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use sidekick::etf;
 
-fuzz_target!(|data: &[u8]| {
-    if let Ok(term) = etf::decode(Bytes::copy_from_slice(data)) {
-        let again = etf::encode(&term);
-        let back = etf::decode(again.clone()).expect("what we write, we read");
-        assert_eq!(etf::encode(&back), again);
-        let _ = term.to_string();
-    }
-});
+#[path = "../../tests/support/targets.rs"]
+mod targets;
+
+fuzz_target!(|data: &[u8]| targets::etf_decode(data));

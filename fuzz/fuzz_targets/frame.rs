@@ -1,11 +1,9 @@
-//! Any bytes may come after the handshake.
+//! Frames after the handshake. What must hold is said in `targets`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../tests/support/strangers.rs"]
-mod strangers;
+#[path = "../../tests/support/targets.rs"]
+mod targets;
 
-fuzz_target!(|data: &[u8]| {
-    strangers::run(strangers::frames(data));
-});
+fuzz_target!(|data: &[u8]| targets::frame(data));

@@ -156,7 +156,7 @@ impl Node {
             ),
             pair("wordsize_internal", Term::Int(WORD)),
             pair("wordsize_external", Term::Int(WORD)),
-            pair("alloc_info", Term::list([])),
+            pair("alloc_info", allocators()),
         ];
         for item in OBSERVED {
             if let Some(value) = self.system_info(&Term::atom(item)) {
@@ -205,6 +205,21 @@ pub(super) fn memory_of(types: &Term) -> Option<Term> {
         return all.map(Term::list);
     }
     known(types).map(|name| Term::int(memory_bytes(&name)))
+}
+
+/// What observer's window of memory allocators draws, as one allocator: it divides by the sum of what they hold, so there has to
+/// be one.
+fn allocators() -> Term {
+    let bytes = || Term::int(memory_bytes("total").max(1));
+    let figures = |key: &str| Term::tuple([Term::atom(key), bytes(), bytes(), bytes()]);
+    let blocks = Term::list([pair("system_alloc", Term::list([figures("size")]))]);
+    let carriers = Term::list([pair("blocks", blocks), figures("carriers_size")]);
+    let instance = [
+        Term::atom("instance"),
+        Term::Int(0),
+        Term::list([pair("mbcs", carriers)]),
+    ];
+    Term::list([pair("system_alloc", Term::list([Term::tuple(instance)]))])
 }
 
 fn memory_bytes(kind: &str) -> u64 {
