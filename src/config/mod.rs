@@ -32,7 +32,7 @@ pub use error::{ConfigError, Place};
 pub use model::{
     AllowStart, Backoff, BufferConfig, Config, Cookie, Environment, EpmdConfig, Keep, LogConfig,
     LogFormat, NodeConfig, OnExit, Restart, RunConfig, ServerConfig, SessionConfig, SinkConfig,
-    SinkKind, SinkLimits, SinkStart, StreamLimit, StreamRule, TlsConfig, WhenFull,
+    SinkKind, SinkLimits, SinkStart, StateRule, StreamLimit, StreamRule, TlsConfig, WhenFull,
 };
 
 use serde::Serialize;
@@ -129,6 +129,8 @@ impl Config {
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             stream: &'a [StreamRule],
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            state: &'a [StateRule],
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
             server: &'a [ServerConfig],
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             sink: &'a [SinkConfig],
@@ -140,6 +142,7 @@ impl Config {
             session: &self.session,
             log: &self.log,
             stream: &self.buffer.streams,
+            state: &self.buffer.states,
             server: &self.servers,
             sink: &self.sinks,
         })
