@@ -3,19 +3,16 @@
 
 #[path = "support/buffers.rs"]
 mod buffers;
+#[path = "support/buffer_models.rs"]
+mod models;
 
 use buffers::*;
+use models::*;
 use proptest::prelude::*;
 use proptest::test_runner::{FailurePersistence, FileFailurePersistence};
-use sidekick::buffer::{
-    AppendError, Buffer, Change, Limit, Options, Producer, Start, StreamRule, WhenFull,
-};
-use sidekick::types::{Key, Payload, Scope, StreamName};
+use sidekick::buffer::{AppendError, Buffer, Change, Options, Producer, Start, StateRule};
+use sidekick::types::{Payload, Scope, StreamName};
 use std::collections::BTreeMap;
-
-/// What two of the streams may hold that the sink lacks: the one refuses more, the other drops its oldest.
-const REFUSES: (&str, u64) = ("s2", 30);
-const DROPS: (&str, u64) = ("s3", 20);
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -52,47 +49,6 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0..2u8).prop_map(Op::AdvanceState),
         2 => any::<bool>().prop_map(Op::Reopen),
     ]
-}
-
-#[derive(Default)]
-struct StreamModel {
-    events: Vec<Payload>,
-    cursor: u64,
-    producer: Option<(u64, u64, u64)>,
-    /// All up to here were dropped or acknowledged; so many were lost.
-    gone: u64,
-    dropped: u64,
-}
-
-impl StreamModel {
-    /// What the sink lacks.
-    fn held(&self) -> u64 {
-        self.events.len() as u64 - self.cursor.max(self.gone)
-    }
-
-    /// Adds events; drops the oldest beyond a limit.
-    fn push(&mut self, name: &StreamName, payload: Payload) {
-        self.events.push(payload);
-        let (drops, limit) = DROPS;
-        if *name == stream(drops) && self.held() > limit {
-            let gone = self.events.len() as u64 - limit;
-            self.dropped += gone - self.cursor.max(self.gone);
-            self.gone = gone;
-        }
-    }
-}
-
-#[derive(Default)]
-struct ScopeModel {
-    state: BTreeMap<Key, Payload>,
-    epoch: u64,
-    batch: u64,
-    last: Option<(u64, u64)>,
-    rev: u64,
-    tail: Vec<(StreamName, u64)>,
-    has_point: bool,
-    /// What the sink has: revision and state.
-    sink: (u64, BTreeMap<Key, Payload>),
 }
 
 struct World {
@@ -144,8 +100,7 @@ impl World {
                 let name = scope(&format!("c{s}"));
                 let changes = self.changes(&[(*k, *size)]);
                 let model = self.scopes.entry(name.clone()).or_default();
-                model.rev += 1;
-                apply(&mut model.state, &changes);
+                model.change(&changes);
                 assert_eq!(self.buffer.change(&name, changes).await, Ok(model.rev));
             }
             Op::Activate(s) => {
@@ -256,10 +211,9 @@ impl World {
         model.batch += 1;
         model.last = Some((model.epoch, model.batch));
         if !changes.is_empty() {
-            model.rev += 1;
             model.has_point = true;
             model.tail.clear();
-            apply(&mut model.state, &changes);
+            model.change(&changes);
         }
         let committed = committed.expect("commits");
         assert_eq!(
@@ -332,6 +286,7 @@ impl World {
     async fn check(&self) {
         self.check_streams().await;
         self.check_scopes().await;
+        self.check_history().await;
     }
 
     async fn check_streams(&self) {
@@ -380,6 +335,28 @@ impl World {
         }
     }
 
+    /// The newest change and so many before it; what lies before a removal may be gone, and the removal with it.
+    async fn check_history(&self) {
+        for (name, model) in &self.scopes {
+            let keeps = if *name == scope(KEEPS.0) { KEEPS.1 } else { 0 };
+            for (key, changes) in &model.changes {
+                let found = self.buffer.history(name, key).await.expect("reads");
+                let newest = changes.iter().rev().take(1 + keeps);
+                let expected: Vec<_> = newest.cloned().collect();
+                assert!(
+                    expected.starts_with(&found),
+                    "{name} {key}: {found:?} of {expected:?}"
+                );
+                let removal = |at: usize| expected.get(at).is_some_and(|past| past.value.is_none());
+                let end = found.len();
+                assert!(
+                    end == expected.len() || removal(end) || (end > 0 && removal(end - 1)),
+                    "{name} {key}: {found:?} of {expected:?}"
+                );
+            }
+        }
+    }
+
     async fn check_scopes(&self) {
         for (name, model) in &self.scopes {
             let restored = self.buffer.restore(name).await.expect("restores");
@@ -419,31 +396,6 @@ impl World {
     }
 }
 
-fn apply(state: &mut BTreeMap<Key, Payload>, changes: &[Change]) {
-    for change in changes {
-        match change {
-            Change::Put(key, value) => drop(state.insert(key.clone(), value.clone())),
-            Change::Delete(key) => drop(state.remove(key)),
-        }
-    }
-}
-
-fn limits() -> Vec<StreamRule> {
-    let rule = |(pattern, count): (&str, u64), when_full| StreamRule {
-        pattern: pattern.to_owned(),
-        limit: Limit {
-            count: Some(count),
-            ..Limit::default()
-        },
-        when_full: Some(when_full),
-        ..StreamRule::default()
-    };
-    vec![
-        rule(REFUSES, WhenFull::Reject),
-        rule(DROPS, WhenFull::DropOldest),
-    ]
-}
-
 /// Short unless `PROPTEST_CASES` asks for more.
 fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").map_or(12, |cases| cases.parse().expect("a number"))
@@ -467,6 +419,7 @@ proptest! {
             let mut options = options(dir.path());
             options.sinks.push(sink_rule("khepri", Start::First));
             options.streams = limits();
+            options.states.push(StateRule { pattern: KEEPS.0.to_owned(), history: KEEPS.1 as u32 });
             let buffer = open(&options).await;
             let mut world = World { options, buffer, streams: BTreeMap::new(), scopes: BTreeMap::new(), count: 0 };
             for op in &ops {

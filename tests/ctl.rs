@@ -161,3 +161,63 @@ fn sigterm_ends_it_in_order() {
     assert_eq!(sidekick.terminate(), Some(0));
     assert!(!sidekick.dir.join("var/run/control.json").exists());
 }
+
+/// What a sidekick left in its buffer.
+fn fill(dir: std::path::PathBuf) {
+    use sidekick::buffer::{Buffer, Change, Options, StateRule};
+    use sidekick::etf::{Term, encode};
+    use sidekick::types::{Key, Scope, StreamName};
+    let mut options = Options::new(dir);
+    options.states.push(StateRule {
+        pattern: "world".to_owned(),
+        history: 2,
+    });
+    let buffer = Buffer::open(options).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let (scope, key) = (
+            Scope::try_from("world").unwrap(),
+            Key::try_from("round").unwrap(),
+        );
+        for n in 1..=3u64 {
+            let value = encode(&Term::int(n));
+            let put = Change::Put(key.clone(), value);
+            buffer.change(&scope, vec![put]).await.unwrap();
+        }
+        buffer
+            .change(&scope, vec![Change::Delete(key)])
+            .await
+            .unwrap();
+        let log = StreamName::try_from("log").unwrap();
+        let event = vec![encode(&Term::int(1))];
+        buffer.append(&log, event, None).await.unwrap();
+        buffer.close().await;
+    });
+}
+
+#[test]
+fn limits_and_earlier_values_are_shown() {
+    let rules = "[[stream]]\npattern = \"log\"\nlimit = { count = 5 }\n[[state]]\npattern = \"world\"\nhistory = 2\n";
+    let mut first = Sidekick::start(&format!("{SERVER}{rules}"));
+    assert_eq!(first.terminate(), Some(0));
+    fill(first.dir.join("var/buffer"));
+    let sidekick = Sidekick::start_in(&first.dir);
+    let history = sidekick.ctl_json(&["state", "world", "round", "--history"]);
+    let expected = serde_json::json!([
+        { "rev": 4, "deleted": true }, { "rev": 3, "value": 3 }, { "rev": 2, "value": 2 },
+    ]);
+    assert_eq!(history, expected);
+    let shown = text(
+        &sidekick
+            .ctl(&["state", "world", "round", "--history"])
+            .stdout,
+    );
+    assert!(shown.contains("4  (removed)"), "{shown}");
+    let streams = sidekick.ctl_json(&["streams"]);
+    assert_eq!(streams[0]["limit"], serde_json::json!({ "count": 5 }));
+    assert_eq!(streams[0]["full"], false);
+    let shown = text(&sidekick.ctl(&["streams"]).stdout);
+    assert!(shown.contains("5 records"), "{shown}");
+    let output = sidekick.ctl(&["state", "world", "--history"]);
+    assert_eq!(output.status.code(), Some(2), "a history is that of a key");
+}

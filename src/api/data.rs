@@ -51,17 +51,7 @@ pub async fn handle(parts: &Parts, request: Request) -> Result<Term, ApiError> {
             change(parts, &scope, Change::Put(key, etf::encode(&term))).await
         }
         Request::DeleteState(scope, key) => change(parts, &scope, Change::Delete(key)).await,
-        Request::GetState(scope, key) => {
-            let value = parts
-                .buffer
-                .get_state(&scope, &key)
-                .await
-                .map_err(read_error)?;
-            value
-                .map(term)
-                .transpose()?
-                .ok_or_else(|| no_key(&scope, &key))
-        }
+        Request::GetState(scope, key) => value(parts, &scope, &key).await,
         Request::State(scope) => {
             let pairs = parts.buffer.state(&scope).await.map_err(read_error)?;
             let pairs = pairs
@@ -69,6 +59,7 @@ pub async fn handle(parts: &Parts, request: Request) -> Result<Term, ApiError> {
                 .map(|(key, value)| Ok((Term::Binary(key.to_bytes()), term(value)?)));
             Ok(Term::Map(pairs.collect::<Result<_, ApiError>>()?))
         }
+        Request::StateHistory(scope, key) => history(parts, &scope, &key).await,
         Request::ForgetSink(name) => {
             parts
                 .buffer
@@ -98,6 +89,26 @@ async fn read(
             .filter_map(events::record)
             .collect::<Vec<_>>(),
     ))
+}
+
+/// A key's value and its earlier ones, newest first.
+async fn history(parts: &Parts, scope: &Scope, key: &Key) -> Result<Term, ApiError> {
+    let history = parts.buffer.history(scope, key).await;
+    let revisions = history.map_err(read_error)?.into_iter().map(|past| {
+        let what = match past.value {
+            Some(value) => ("value", term(value)?),
+            None => ("deleted", Term::bool(true)),
+        };
+        Ok(Term::map([("rev", Term::int(past.rev)), what]))
+    });
+    let revisions = revisions.collect::<Result<Vec<_>, ApiError>>()?;
+    Ok(Term::list(revisions))
+}
+
+async fn value(parts: &Parts, scope: &Scope, key: &Key) -> Result<Term, ApiError> {
+    let value = parts.buffer.get_state(scope, key).await;
+    let value = value.map_err(read_error)?.map(term).transpose()?;
+    value.ok_or_else(|| no_key(scope, key))
 }
 
 async fn change(parts: &Parts, scope: &Scope, change: Change) -> Result<Term, ApiError> {

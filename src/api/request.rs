@@ -72,6 +72,7 @@ pub enum Request {
     DeleteState(Scope, Key),
     GetState(Scope, Key),
     State(Scope),
+    StateHistory(Scope, Key),
     Sinks,
     ForgetSink(SinkName),
     DrainSinks {
@@ -143,6 +144,7 @@ impl Request {
             ("delete_state", 2) => Self::DeleteState(a.scope()?, a.key()?),
             ("get_state", 2) => Self::GetState(a.scope()?, a.key()?),
             ("state", 1) => Self::State(a.scope()?),
+            ("state_history", 2) => Self::StateHistory(a.scope()?, a.key()?),
             ("sinks", 0) => Self::Sinks,
             ("forget_sink", 1) => Self::ForgetSink(a.sink()?),
             ("drain_sinks", 1) => Self::DrainSinks {

@@ -37,6 +37,7 @@ impl fmt::Display for Told<'_> {
             Request::DeleteState(scope, key) => write!(f, "delete_state {scope} {key}"),
             Request::GetState(scope, key) => write!(f, "get_state {scope} {key}"),
             Request::State(scope) => write!(f, "state {scope}"),
+            Request::StateHistory(scope, key) => write!(f, "state_history {scope} {key}"),
             Request::Sinks => f.write_str("sinks"),
             Request::ForgetSink(sink) => write!(f, "forget_sink {sink}"),
             Request::DrainSinks { timeout_ms } => write!(f, "drain_sinks {timeout_ms}"),

@@ -32,6 +32,10 @@ pub fn buffer_options(config: &Config) -> buffer::Options {
         },
         when_full: rule.when_full.map(when_full),
     });
+    let states = config.buffer.states.iter().map(|rule| buffer::StateRule {
+        pattern: rule.pattern.clone(),
+        history: rule.history,
+    });
     let sinks = config.sinks.iter().map(|sink| buffer::SinkRule {
         name: sink.name.clone(),
         patterns: sink.streams.clone(),
@@ -45,6 +49,7 @@ pub fn buffer_options(config: &Config) -> buffer::Options {
         when_full: when_full(config.buffer.when_full),
         segment_bytes: config.buffer.segment_bytes,
         streams: streams.collect(),
+        states: states.collect(),
         sinks: sinks.collect(),
         ..buffer::Options::new(&config.buffer.dir)
     }

@@ -22,6 +22,7 @@ mod committer;
 mod dirs;
 mod error;
 mod handle;
+mod history;
 mod index;
 pub mod inspect;
 mod journal;
@@ -39,9 +40,10 @@ mod tables;
 pub use error::{AppendError, OpenError, ReadError};
 pub use handle::Buffer;
 pub use model::{
-    Activated, Appended, Change, Committed, Info, Opened, Producer, Record, Restored, SessionBatch,
-    StateDelta, StreamInfo, TailEvent,
+    Activated, Appended, Change, Committed, Info, Opened, Past, Producer, Record, Restored,
+    SessionBatch, StateDelta, StreamInfo, TailEvent,
 };
 pub use options::{
-    Keep, Limit, Options, RESERVE_BYTES, Rule, SEGMENT_BYTES, SinkRule, Start, StreamRule, WhenFull,
+    HISTORY_MAX, Keep, Limit, Options, RESERVE_BYTES, Rule, SEGMENT_BYTES, SinkRule, Start,
+    StateRule, StreamRule, WhenFull,
 };

@@ -150,6 +150,15 @@ pub struct StateDelta {
     pub delete: Vec<Key>,
 }
 
+/// A key as of one revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Past {
+    /// The revision of its scope that made it so.
+    pub rev: Revision,
+    /// Its value, `None` where that revision removed it.
+    pub value: Option<Payload>,
+}
+
 /// The last activation of a scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Activated {

@@ -9,7 +9,7 @@ use super::journal::segment::io_at;
 use super::journal::writer::Journal;
 use super::keeper::Keeper;
 use super::lock::DirLock;
-use super::options::{Start, WhenFull};
+use super::options::{HISTORY_MAX, Start, StateRule, WhenFull};
 use super::shared::Shared;
 use super::tables::Tables;
 use super::{AppendError, Buffer, OpenError, Opened, Options};
@@ -123,6 +123,15 @@ fn checked(mut options: Options) -> Result<Options, OpenError> {
             ));
         }
     }
+    let states = &options.states;
+    let unfit = |rule: &StateRule| {
+        rule.history > HISTORY_MAX || rule.pattern.is_empty() || rule.pattern.len() > 255
+    };
+    if states.len() > 64 || states.iter().any(unfit) {
+        return invalid(format!(
+            "at most 64 state rules, each with a pattern of 1 to 255 bytes and a history of at most {HISTORY_MAX}"
+        ));
+    }
     for (n, sink) in options.sinks.iter().enumerate() {
         if options.sinks[..n]
             .iter()
@@ -137,6 +146,9 @@ fn checked(mut options: Options) -> Result<Options, OpenError> {
 /// What the journal must hear when the buffer is opened: the incarnation, and where new sinks begin.
 fn opening_facts(tables: &Tables, options: &Options) -> Vec<Fact> {
     let mut facts = vec![Fact::Incarnation(tables.incarnation + 1)];
+    if tables.histories != options.states {
+        facts.push(Fact::Histories(options.states.clone()));
+    }
     for sink in &options.sinks {
         for stream in tables
             .streams

@@ -78,6 +78,18 @@ pub struct StreamRule {
     pub when_full: Option<WhenFull>,
 }
 
+/// At most so many earlier values of a key can be kept.
+pub const HISTORY_MAX: u32 = 64;
+
+/// How many earlier values stay readable of each key of the scopes whose name matches; the first match counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateRule {
+    /// A name (1 to 255 bytes) in which each `*` stands for any bytes.
+    pub pattern: String,
+    /// So many, at most [`HISTORY_MAX`].
+    pub history: u32,
+}
+
 /// What holds for one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rule {
@@ -132,6 +144,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Rules per stream.
     pub streams: Vec<StreamRule>,
+    /// Rules per scope of state, at most 64.
+    pub states: Vec<StateRule>,
     /// The sinks there are now. A sink known to the journal but not listed still pins until it is forgotten.
     pub sinks: Vec<SinkRule>,
     /// Bytes of `max_bytes` that events cannot use, so that state still fits (at most a quarter of `max_bytes`).
@@ -147,6 +161,7 @@ impl Options {
             when_full: WhenFull::Block,
             segment_bytes: SEGMENT_BYTES,
             streams: Vec::new(),
+            states: Vec::new(),
             sinks: Vec::new(),
             reserve_bytes: RESERVE_BYTES,
         }

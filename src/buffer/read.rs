@@ -24,7 +24,7 @@ const TAIL_BYTES: u64 = 64 << 20;
 const ATTEMPTS: usize = 16;
 
 /// What did not work this time.
-enum Miss {
+pub(super) enum Miss {
     /// The segment was freed meanwhile, or the index is wrong: look again.
     Stale(String),
     Failed(ReadError),
@@ -36,14 +36,17 @@ impl From<IndexError> for Miss {
     }
 }
 
-/// Each key that a record sets in a scope, with revision and value.
-type Changed<'a> = HashMap<&'a [u8], (Revision, &'a [u8])>;
+/// Each key that a record sets in a scope, and at which revision, with the value.
+type Changed<'a> = HashMap<(&'a [u8], Revision), &'a [u8]>;
 /// Where an entry's key and its change lie.
-type Wanted = (Key, Entry);
+pub(super) type Wanted = (Key, Entry);
 
 impl Shared {
     /// Does `attempt` until it hits.
-    fn insist<T>(&self, mut attempt: impl FnMut() -> Result<T, Miss>) -> Result<T, ReadError> {
+    pub(super) fn insist<T>(
+        &self,
+        mut attempt: impl FnMut() -> Result<T, Miss>,
+    ) -> Result<T, ReadError> {
         if let Some(reason) = self.stopped() {
             return Err(ReadError::Stopped(reason));
         }
@@ -214,10 +217,22 @@ impl Shared {
         })
     }
 
-    /// Reads the values of entries, each record once; sorted by key.
-    fn values(&self, scope: &Scope, mut wanted: Vec<Wanted>) -> Result<Vec<(Key, Payload)>, Miss> {
-        wanted.sort_unstable_by_key(|(_, entry)| entry.at);
+    /// Reads the values of entries; sorted by key.
+    fn values(&self, scope: &Scope, wanted: Vec<Wanted>) -> Result<Vec<(Key, Payload)>, Miss> {
         let mut values = Vec::with_capacity(wanted.len());
+        self.each_value(scope, wanted, |key, _, value| values.push((key, value)))?;
+        values.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Ok(values)
+    }
+
+    /// Reads the values of entries, each record once, in the order of their places.
+    pub(super) fn each_value(
+        &self,
+        scope: &Scope,
+        mut wanted: Vec<Wanted>,
+        mut take: impl FnMut(Key, Revision, Payload),
+    ) -> Result<(), Miss> {
+        wanted.sort_unstable_by_key(|(_, entry)| entry.at);
         for of_segment in wanted.chunk_by(|a, b| a.1.at.segment == b.1.at.segment) {
             let segment = of_segment[0].1.at.segment;
             let file = self.open_segment(segment)?;
@@ -235,21 +250,16 @@ impl Shared {
                 let found = changes_of(head.kind, body, scope)
                     .map_err(|error| self.corrupt(at, error.0))?;
                 for (key, entry) in of_record {
-                    match found.get(key.as_bytes()) {
-                        Some((rev, value)) if *rev == entry.rev => {
-                            values.push((key.clone(), Bytes::copy_from_slice(value)));
-                        }
-                        _ => {
-                            return Err(Miss::Stale(format!(
-                                "key {key} of scope {scope} is not where the index says"
-                            )));
-                        }
-                    }
+                    let value = found.get(&(key.as_bytes(), entry.rev)).ok_or_else(|| {
+                        Miss::Stale(format!(
+                            "key {key} of scope {scope} is not where the index says"
+                        ))
+                    })?;
+                    take(key.clone(), entry.rev, Bytes::copy_from_slice(value));
                 }
             }
         }
-        values.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        Ok(values)
+        Ok(())
     }
 
     /// What a sink lacks of a scope's state.
@@ -444,7 +454,8 @@ fn tail_runs(tables: &Tables, scope: &Scope) -> Result<Vec<TailRun>, Miss> {
     runs.map_err(|error| IndexError::from(error).into())
 }
 
-/// The changes of a record to one scope: revision and value of each key that is set.
+/// The changes of a record to one scope: each key that is set, with revision and value. (A moved record may hold several
+/// revisions of a key.)
 fn changes_of<'a>(kind: Kind, body: &'a [u8], scope: &Scope) -> Result<Changed<'a>, Malformed> {
     let scope = scope.as_bytes();
     Ok(match kind {
@@ -457,7 +468,7 @@ fn changes_of<'a>(kind: Kind, body: &'a [u8], scope: &Scope) -> Result<Changed<'
                 .iter()
                 .flat_map(|c| {
                     c.iter()
-                        .filter_map(|(key, value)| Some((key, (c.rev, value?))))
+                        .filter_map(|(key, value)| Some(((key, c.rev), value?)))
                 })
                 .collect()
         }
@@ -467,7 +478,7 @@ fn changes_of<'a>(kind: Kind, body: &'a [u8], scope: &Scope) -> Result<Changed<'
                 .into_iter()
                 .filter(|entry| entry.scope == scope);
             entries
-                .filter_map(|entry| Some((entry.key, (entry.rev, entry.value?))))
+                .filter_map(|entry| Some(((entry.key, entry.rev), entry.value?)))
                 .collect()
         }
     })

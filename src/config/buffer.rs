@@ -1,9 +1,9 @@
-//! `[buffer]` and `[[stream]]`: where data stands and how much of it.
+//! `[buffer]`, `[[stream]]` and `[[state]]`: where data stands and how much of it.
 
 use super::build::Context;
 use super::error::Fault;
-use super::model::{BufferConfig, Keep, StreamLimit, StreamRule, WhenFull};
-use super::raw::{RawBuffer, RawKeep, RawStream};
+use super::model::{BufferConfig, Keep, StateRule, StreamLimit, StreamRule, WhenFull};
+use super::raw::{RawBuffer, RawKeep, RawState, RawStream};
 use super::values::show_size;
 use toml::Spanned;
 
@@ -13,10 +13,14 @@ const MAX_BYTES: u64 = 4 << 30;
 const SEGMENT_BYTES: u64 = 16 << 20;
 const SEGMENT_MIN: u64 = 1 << 20;
 const SEGMENT_MAX: u64 = 1 << 30;
+/// Earlier values of a key, and rules that say how many, are bounded by what the buffer takes.
+const HISTORY_MAX: u32 = 64;
+const RULES_MAX: usize = 64;
 
 pub(super) fn build(
     raw: RawBuffer,
     streams: Vec<Spanned<RawStream>>,
+    states: Vec<Spanned<RawState>>,
     context: &Context<'_>,
 ) -> Result<BufferConfig, Fault> {
     let segment_bytes = match &raw.segment_bytes {
@@ -50,27 +54,15 @@ pub(super) fn build(
         when_full: raw.when_full,
         segment_bytes,
         streams: rules(streams, raw.when_full)?,
+        states: histories(states)?,
     })
 }
 
 fn rules(raw: Vec<Spanned<RawStream>>, of_buffer: WhenFull) -> Result<Vec<StreamRule>, Fault> {
     let mut rules: Vec<StreamRule> = Vec::new();
     for rule in raw.into_iter().map(Spanned::into_inner) {
-        let (span, pattern) = (rule.pattern.span(), rule.pattern.get_ref());
-        check_pattern(&rule.pattern)?;
-        if let Some(earlier) = rules
-            .iter()
-            .find(|earlier| earlier.pattern == "*" || earlier.pattern == *pattern)
-        {
-            return Err(Fault::at(
-                span,
-                format!(
-                    "the [[stream]] rule {pattern:?} never holds, because {:?} stands before it and the first that fits counts; \
-                     remove one or swap them",
-                    earlier.pattern
-                ),
-            ));
-        }
+        let earlier = rules.iter().map(|earlier| earlier.pattern.as_str());
+        check_reached("stream", &rule.pattern, earlier)?;
         let when_full = rule.when_full.unwrap_or(of_buffer);
         rules.push(StreamRule {
             pattern: rule.pattern.into_inner(),
@@ -110,14 +102,59 @@ fn limit(raw: Spanned<RawKeep>, when_full: WhenFull) -> Result<StreamLimit, Faul
     Ok(limit)
 }
 
-/// A stream pattern has the length of a stream name.
+fn histories(raw: Vec<Spanned<RawState>>) -> Result<Vec<StateRule>, Fault> {
+    let mut rules: Vec<StateRule> = Vec::new();
+    for rule in raw.into_iter().map(Spanned::into_inner) {
+        let earlier = rules.iter().map(|earlier| earlier.pattern.as_str());
+        check_reached("state", &rule.pattern, earlier)?;
+        let history = *rule.history.get_ref();
+        if history > HISTORY_MAX {
+            let message = format!(
+                "a history of {history} is too long: at most {HISTORY_MAX} earlier values of each key are kept; \
+                 record what must stay longer to a stream"
+            );
+            return Err(Fault::at(rule.history.span(), message));
+        }
+        if rules.len() == RULES_MAX {
+            let message = format!("more than {RULES_MAX} [[state]] rules; join some by patterns");
+            return Err(Fault::at(rule.pattern.span(), message));
+        }
+        rules.push(StateRule {
+            pattern: rule.pattern.into_inner(),
+            history,
+        });
+    }
+    Ok(rules)
+}
+
+/// A rule whose pattern has a proper length and is not hidden by an earlier one.
+fn check_reached<'a>(
+    kind: &str,
+    rule: &Spanned<String>,
+    mut earlier: impl Iterator<Item = &'a str>,
+) -> Result<(), Fault> {
+    check_pattern(rule)?;
+    let pattern = rule.get_ref();
+    let hiding = earlier.find(|earlier| *earlier == "*" || earlier == pattern);
+    hiding.map_or(Ok(()), |hiding| {
+        Err(Fault::at(
+            rule.span(),
+            format!(
+                "the [[{kind}]] rule {pattern:?} never holds, because {hiding:?} stands before it and the first that fits counts; \
+                 remove one or swap them"
+            ),
+        ))
+    })
+}
+
+/// A pattern has the length of a name.
 pub(super) fn check_pattern(pattern: &Spanned<String>) -> Result<(), Fault> {
     match pattern.get_ref().len() {
         1..=255 => Ok(()),
         length => Err(Fault::at(
             pattern.span(),
             format!(
-                "a stream pattern is 1 to 255 bytes long, this one has {length}; \"*\" fits every stream"
+                "a pattern is 1 to 255 bytes long, this one has {length}; \"*\" fits every name"
             ),
         )),
     }

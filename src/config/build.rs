@@ -81,7 +81,7 @@ pub(super) fn build(raw: RawConfig, context: &mut Context<'_>) -> Result<Config,
     let node = node::build(raw.node, &sinks, context)?;
     let run = run(raw.run, context)?;
     let session = session(raw.session, &run, context)?;
-    let buffer = buffer::build(raw.buffer, raw.stream, context)?;
+    let buffer = buffer::build(raw.buffer, raw.stream, raw.state, context)?;
     let groups = groups::build(raw.group)?;
     let servers = servers::build(raw.server, &groups, context)?;
     groups::warn_of_empty(&groups, &servers, context);

@@ -34,8 +34,8 @@ pub use error::{ConfigError, Place};
 pub use model::{
     AllowStart, Backoff, BufferConfig, Config, Cookie, Environment, EpmdConfig, GroupConfig, Keep,
     LogConfig, LogFormat, NodeConfig, OnExit, Restart, RunConfig, ServerConfig, SessionConfig,
-    SinkConfig, SinkKind, SinkLimits, SinkStart, Strategy, StreamLimit, StreamRule, TlsConfig,
-    WhenFull,
+    SinkConfig, SinkKind, SinkLimits, SinkStart, StateRule, Strategy, StreamLimit, StreamRule,
+    TlsConfig, WhenFull,
 };
 
 use serde::Serialize;
@@ -159,6 +159,8 @@ impl Config {
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             stream: &'a [StreamRule],
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            state: &'a [StateRule],
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
             group: &'a [GroupConfig],
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             server: &'a [ServerConfig],
@@ -172,6 +174,7 @@ impl Config {
             session: &self.session,
             log: &self.log,
             stream: &self.buffer.streams,
+            state: &self.buffer.states,
             group: &self.groups,
             server: &self.servers,
             sink: &self.sinks,

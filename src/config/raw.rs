@@ -31,6 +31,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub stream: Vec<Spanned<RawStream>>,
     #[serde(default)]
+    pub state: Vec<Spanned<RawState>>,
+    #[serde(default)]
     pub group: Vec<RawGroup>,
     #[serde(default)]
     pub server: Vec<Spanned<RawServer>>,
@@ -88,6 +90,13 @@ pub(super) struct RawStream {
     pub keep: RawKeep,
     pub limit: Option<Spanned<RawKeep>>,
     pub when_full: Option<WhenFull>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawState {
+    pub pattern: Spanned<String>,
+    pub history: Spanned<u32>,
 }
 
 /// Of `keep`, and of `limit`.

@@ -216,6 +216,14 @@ fn faults_name_place_thing_and_remedy() {
             &[":4:11", "never holds", "swap"],
         ),
         (
+            "[[state]]\npattern = \"a\"\nhistory = 65\n".into(),
+            &[":3:11", "at most 64", "stream"],
+        ),
+        (
+            "[[state]]\npattern = \"a\"\nhistory = 1\n[[state]]\npattern = \"a\"\nhistory = 2\n".into(),
+            &[":5:11", "[[state]] rule", "never holds"],
+        ),
+        (
             "[[stream]]\npattern = \"a\"\nlimit = { age = \"1h\" }\n".into(),
             &[":3:9", "limit.age drops", "when_full = \"drop_oldest\""],
         ),
@@ -358,7 +366,7 @@ fn secrets_show_nowhere() {
 #[test]
 fn what_check_prints_is_itself_a_configuration() {
     let text = "[buffer]\nmax_bytes = \"1GiB\"\n[[stream]]\npattern = \"log\"\nkeep = { bytes = \"1MiB\" }\n\
-                limit = { bytes = \"256MiB\", count = 1000000, age = \"1h\" }\nwhen_full = \"drop_oldest\"\n[[server]]\nid = \"a\"\n\
+                limit = { bytes = \"256MiB\", count = 1000000, age = \"1h\" }\nwhen_full = \"drop_oldest\"\n[[state]]\npattern = \"lob*\"\nhistory = 9\n[[server]]\nid = \"a\"\n\
                 command = [\"x\"]\nhang_timeout = \"off\"\n[[sink]]\nname = \"k\"\nkind = \"beam\"\nnodes = [\"f@127.0.0.1\"]\n\
                 [session]\ntcp = \"127.0.0.1:7000\"\n";
     let shown = parse(text).unwrap().effective();

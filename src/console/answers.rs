@@ -64,6 +64,10 @@ async fn done(sidekick: &Sidekick, command: Command) -> Result<String, Refused> 
             scope,
             key: Some(key),
         } => show::document(&ask("get_state", vec![text(&scope), text(&key)]).await?),
+        Command::History(scope, key) => show::history(
+            &key,
+            &ask("state_history", vec![text(&scope), text(&key)]).await?,
+        ),
         Command::Sinks => show::sinks(&ask("sinks", vec![]).await?),
         Command::Peers => show::peers(&ask("info", vec![]).await?["peers"]),
         Command::Info => show::fields(&ask("info", vec![]).await?),

@@ -63,6 +63,7 @@ pub enum Command {
         scope: String,
         key: Option<String>,
     },
+    History(String, String),
     Sinks,
     Peers,
     Events {
@@ -107,6 +108,7 @@ pub fn parse(line: &str) -> Result<Command, Misunderstood> {
             scope: given.must(),
             key: given.word(),
         },
+        "history" => Command::History(given.must(), given.must()),
         "sinks" => Command::Sinks,
         "peers" => Command::Peers,
         "events" => Command::Events { logs: false },

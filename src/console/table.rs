@@ -155,6 +155,13 @@ pub const TABLE: &[Entry] = &[
         1,
         "state of a scope (a server's id), or one value of it",
     ),
+    entry(
+        "history",
+        "SCOPE KEY",
+        &[Scope, Free],
+        2,
+        "a value of a scope and its earlier ones, as many as [[state]] keeps",
+    ),
     entry("sinks", "", &[], 0, "the sinks and how far each is"),
     entry("peers", "", &[], 0, "the connected nodes"),
     entry(

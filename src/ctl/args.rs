@@ -108,6 +108,9 @@ pub enum Command {
         scope: String,
         /// One key
         key: Option<String>,
+        /// Its earlier values too, as many as [[state]] keeps
+        #[arg(long, requires = "key")]
+        history: bool,
     },
     /// Sinks and their cursors
     Sink {

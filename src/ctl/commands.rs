@@ -83,14 +83,21 @@ async fn ask(connection: &mut Connection, command: &Command) -> Result<Value, Ct
             let arguments = vec![text(stream), number(*from), number(u64::from(*limit))];
             connection.call("read", arguments).await
         }
-        Command::State { scope, key: None } => connection.call("state", vec![text(scope)]).await,
+        Command::State {
+            scope, key: None, ..
+        } => connection.call("state", vec![text(scope)]).await,
         Command::State {
             scope,
             key: Some(key),
+            history,
         } => {
-            connection
-                .call("get_state", vec![text(scope), text(key)])
-                .await
+            let request = if *history {
+                "state_history"
+            } else {
+                "get_state"
+            };
+            let arguments = vec![text(scope), text(key)];
+            connection.call(request, arguments).await
         }
         Command::Sink {
             command: SinkCommand::List,
@@ -169,7 +176,14 @@ fn tell(command: &Command, answer: &Value) -> String {
         } => show::crashes(&format!("sidekick ctl crashes {server} NUMBER"), answer),
         Command::Streams => show::streams(answer),
         Command::Read { stream, .. } => show::records(stream, answer),
-        Command::State { key: None, scope } => show::state(scope, answer),
+        Command::State {
+            key: None, scope, ..
+        } => show::state(scope, answer),
+        Command::State {
+            key: Some(key),
+            history: true,
+            ..
+        } => show::history(key, answer),
         Command::Sink {
             command: SinkCommand::List,
         } => show::sinks(answer),

@@ -191,6 +191,20 @@ pub fn state(scope: &str, answer: &Value) -> String {
     }
 }
 
+/// A key's value and its earlier ones.
+pub fn history(key: &str, answer: &Value) -> String {
+    if items(answer).is_empty() {
+        return format!("nothing is known of key {key}\n");
+    }
+    lines(items(answer).iter().map(|past| {
+        let value = past.get("value").map_or_else(
+            || "(removed)".to_owned(),
+            |value| harmless(&value.to_string()),
+        );
+        format!("{:>8}  {value}", plain(&past["rev"]))
+    }))
+}
+
 /// Log lines of a server.
 pub fn log_lines(answer: &Value) -> String {
     items(answer).iter().map(log_line).collect()

@@ -78,6 +78,12 @@ fn terminals_are_safe_from_what_games_write() {
 #[test]
 fn nothing_is_said_in_words() {
     assert_eq!(streams(&json!([])), "no streams yet\n");
+    let pasts = json!([{ "rev": 12, "value": "new" }, { "rev": 9, "deleted": true }]);
+    assert_eq!(
+        history("k", &pasts),
+        "      12  \"new\"\n       9  (removed)\n"
+    );
+    assert_eq!(history("k", &json!([])), "nothing is known of key k\n");
     let limit = json!({ "bytes": 1 << 20, "count": 9, "age_ms": 60_000 });
     let shown = streams(&json!([
         { "name": "log", "limit": limit, "full": true },

@@ -130,6 +130,13 @@ pub async fn witnessed(buffer: &Buffer) -> Vec<String> {
                 .iter()
                 .map(|(key, value)| format!("state {name} {} {}", hex(key.as_bytes()), hex(value))),
         );
+        for (key, _) in &restored.state {
+            let past = buffer.history(&scope, key).await.expect("reads");
+            let past = past.iter().skip(1);
+            let set = past.map_while(|past| Some((past.rev, past.value.as_ref()?)));
+            let key = hex(key.as_bytes());
+            lines.extend(set.map(|(rev, value)| format!("past {name} {key} {rev} {}", hex(value))));
+        }
         lines.extend(
             restored
                 .tail

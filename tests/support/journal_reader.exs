@@ -2,7 +2,8 @@
 #
 #     elixir journal_reader.exs BUFFER_DIR
 #
-# Prints, sorted: `event STREAM SEQ AT_MS PAYLOAD`, `state SCOPE KEY VALUE`, `tail SCOPE STREAM SEQ`, `stream NAME FIRST LAST`,
+# Prints, sorted: `event STREAM SEQ AT_MS PAYLOAD`, `state SCOPE KEY VALUE`, `past SCOPE KEY REV VALUE` (earlier values, newest
+# first down to a removal), `tail SCOPE STREAM SEQ`, `stream NAME FIRST LAST`,
 # `scope NAME EPOCH LAST_EPOCH LAST_BATCH REV`, `cursor SINK STREAM SEQ`; names and payloads in hexadecimal. The last line is
 # `ok COMMIT`. Damage is told on stderr, with exit code 1.
 
@@ -210,6 +211,9 @@ defmodule Journal do
 
   defp fact(<<13, parent::binary-16, rest::binary>>), do: {{:parent, parent}, rest}
 
+  defp fact(<<14, rest::binary>>),
+    do: tag(:histories, list(rest, &fields(&1, [fn r -> name(r) end, fn <<n::little-32, r::binary>> -> {n, r} end])))
+
   defp fact(<<12, rest::binary>>) do
     landed = fn rest -> list(rest, &fields(&1, [fn r -> u64(r) end, fn r -> u64(r) end, fn r -> u64(r) end])) end
     tag(:producer, fields(rest, [&name/1, &name/1, &u64/1, landed]))
@@ -238,14 +242,14 @@ defmodule Journal do
   end
 
   defp moved_entry(rest) do
-    {[scope, _rev], rest} = fields(rest, [&name/1, &u64/1])
+    {[scope, rev], rest} = fields(rest, [&name/1, &u64/1])
     {change, rest} = change(rest)
-    {{scope, change}, rest}
+    {{scope, rev, change}, rest}
   end
 
   # What the records leave
 
-  defp new, do: %{events: %{}, streams: %{}, scopes: %{}, state: %{}, tails: %{}, cursors: %{}}
+  defp new, do: %{events: %{}, streams: %{}, scopes: %{}, state: %{}, histories: [], tails: %{}, cursors: %{}}
   defp scope_of(state, scope), do: Map.get(state.scopes, scope, %{epoch: 0, last: {0, 0}, rev: 0, point: {0, 0}})
 
   defp apply_frame(%{kind: 4}, state), do: state
@@ -286,7 +290,7 @@ defmodule Journal do
 
       [scope, rev, changes] ->
         state = put_in(state.scopes[scope], %{scope_of(state, scope) | rev: rev})
-        Enum.reduce(changes, state, fn change, state -> put_change(state, scope, change) end)
+        Enum.reduce(changes, state, fn change, state -> put_change(state, scope, rev, change) end)
     end
   end
 
@@ -294,7 +298,10 @@ defmodule Journal do
     {runs, rest} = list(body, &moved_run/1)
     {entries, ""} = list(rest, &moved_entry/1)
     state = Enum.reduce(runs, state, fn {at_ms, tag, run}, state -> put_run(state, at_ms, tag, run) end)
-    Enum.reduce(entries, state, fn {scope, change}, state -> put_change(state, scope, change) end)
+    Enum.reduce(entries, state, fn
+      {scope, rev, [key, nil]}, state -> state |> put_change(scope, rev, [key, nil]) |> forget_before(scope, rev, key)
+      {scope, rev, change}, state -> put_change(state, scope, rev, change)
+    end)
   end
 
   defp put_run(state, at_ms, tag, [stream, first, payloads]) do
@@ -307,10 +314,29 @@ defmodule Journal do
     end
   end
 
-  defp put_change(state, scope, [key, nil]), do: %{state | state: Map.delete(state.state, {scope, key})}
-  defp put_change(state, scope, [key, value]), do: put_in(state.state[{scope, key}], value)
+  # The revisions of a key that count, newest first: its state, and so many earlier ones as the scope's rule keeps.
+  defp put_change(state, scope, rev, [key, value]) do
+    revisions = [{rev, value} | List.keydelete(Map.get(state.state, {scope, key}, []), rev, 0)]
+    kept = revisions |> Enum.sort_by(&elem(&1, 0), :desc) |> Enum.take(1 + history_of(state, scope))
+    put_in(state.state[{scope, key}], kept)
+  end
 
-  defp apply_fact(:reset, state), do: %{state | cursors: %{}}
+  defp forget_before(state, scope, rev, key),
+    do: update_in(state.state[{scope, key}], fn kept -> Enum.filter(kept, &(elem(&1, 0) >= rev)) end)
+
+  defp history_of(%{histories: []}, _), do: 0
+
+  defp history_of(state, scope) do
+    Enum.find_value(state.histories, 0, fn [pattern, history] -> matches?(pattern, scope) && history end)
+  end
+
+  defp matches?(pattern, scope) do
+    parts = pattern |> String.split("*") |> Enum.map(&Regex.escape/1)
+    Regex.match?(Regex.compile!("\\A" <> Enum.join(parts, ".*") <> "\\z", "s"), scope)
+  end
+
+  defp apply_fact(:reset, state), do: %{state | cursors: %{}, histories: []}
+  defp apply_fact({:histories, rules}, state), do: %{state | histories: rules}
 
   defp apply_fact({:stream, [name, first, next, _, _, _]}, state) do
     {kept, _} = Map.get(state.streams, name, {1, 1})
@@ -344,7 +370,10 @@ try do
 
   lines =
     for({{stream, seq}, {at_ms, payload}} <- state.events, seq >= first.(stream), do: "event #{hex.(stream)} #{seq} #{at_ms} #{hex.(payload)}") ++
-      for({{scope, key}, value} <- state.state, do: "state #{hex.(scope)} #{hex.(key)} #{hex.(value)}") ++
+      for({{scope, key}, [{_, value} | _]} <- state.state, value, do: "state #{hex.(scope)} #{hex.(key)} #{hex.(value)}") ++
+      for({{scope, key}, [{_, newest} | past]} <- state.state, newest, {rev, value} <- Enum.take_while(past, &elem(&1, 1)),
+        do: "past #{hex.(scope)} #{hex.(key)} #{rev} #{hex.(value)}"
+      ) ++
       for({{scope, {epoch, batch, _}}, {stream, from, count}} <- state.tails,
         {epoch, batch} > state.scopes[scope].point,
         seq <- from..(from + count - 1),

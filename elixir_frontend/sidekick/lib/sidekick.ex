@@ -228,6 +228,15 @@ defmodule Sidekick do
 
   bang get_state(node :: node(), scope :: binary(), key :: binary(), opts :: [option()]) :: term()
 
+  @doc """
+  A value of a scope and its earlier ones, newest first, as many as `[[state]] history` keeps:
+  `[%{rev: 12, value: term} | %{rev: 9, deleted: true}]`. Empty where the key is not known (any more).
+  """
+  @spec state_history(node(), binary(), binary(), [option()]) :: result([map()])
+  def state_history(node, scope, key, opts \\ []), do: request(node, {:state_history, scope, key}, opts)
+
+  bang state_history(node :: node(), scope :: binary(), key :: binary(), opts :: [option()]) :: [map()]
+
   @doc "All values of a scope."
   @spec state(node(), binary(), [option()]) :: result(%{binary() => term()})
   def state(node, scope, opts \\ []), do: request(node, {:state, scope}, opts)

@@ -78,6 +78,7 @@ defmodule SidekickTest do
           {fn -> Sidekick.put_state(n, "z", "k", 1) end, {:put_state, "z", "k", 1}},
           {fn -> Sidekick.delete_state(n, "z", "k") end, {:delete_state, "z", "k"}},
           {fn -> Sidekick.get_state(n, "z", "k") end, {:get_state, "z", "k"}},
+          {fn -> Sidekick.state_history(n, "z", "k") end, {:state_history, "z", "k"}},
           {fn -> Sidekick.state(n, "z") end, {:state, "z"}},
           {fn -> Sidekick.sinks(n) end, :sinks},
           {fn -> Sidekick.forget_sink(n, "k") end, {:forget_sink, "k"}},

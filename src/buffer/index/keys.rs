@@ -29,6 +29,8 @@ pub(in crate::buffer) struct Entry {
     pub cost: u32,
     /// Whether the key was removed.
     pub deleted: bool,
+    /// An older revision was written again behind it.
+    pub followed: bool,
 }
 
 /// A run of a session's batch that belongs to the tail of its scope.
@@ -82,6 +84,18 @@ pub(in crate::buffer) fn entry(scope: &[u8], key: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// All earlier revisions of a key.
+pub(in crate::buffer) fn pasts(scope: &[u8], key: &[u8]) -> Vec<u8> {
+    let mut bytes = prefix(b'h', scope);
+    bytes.name(key);
+    bytes
+}
+
+/// One earlier revision of a key.
+pub(in crate::buffer) fn past(scope: &[u8], key: &[u8], rev: Revision) -> Vec<u8> {
+    be(pasts(scope, key), &[rev])
+}
+
 /// All tail runs of a scope.
 pub(in crate::buffer) fn tails(scope: &[u8]) -> Vec<u8> {
     prefix(b't', scope)
@@ -123,7 +137,7 @@ impl Entry {
             out.u64(n);
         }
         out.u32(self.cost);
-        out.u8(u8::from(self.deleted));
+        out.u8(u8::from(self.deleted) | u8::from(self.followed) << 1);
         out
     }
 
@@ -134,11 +148,13 @@ impl Entry {
             segment: take.u64()?,
             offset: take.u64()?,
         };
+        let (cost, flags) = (take.u32()?, take.u8()?);
         let entry = Self {
             rev,
             at,
-            cost: take.u32()?,
-            deleted: take.u8()? != 0,
+            cost,
+            deleted: flags & 1 != 0,
+            followed: flags & 2 != 0,
         };
         take.end().map(|()| entry)
     }

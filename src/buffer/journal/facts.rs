@@ -4,6 +4,7 @@
 //! any segment may be freed once its live events and state entries were moved: what it said besides is said again later.
 
 use super::codec::{Malformed, Put, Take};
+use crate::buffer::options::StateRule;
 use crate::types::{
     BatchNumber, Epoch, Key, Origin, Revision, Scope, Sequence, SinkName, StreamName, Token,
     UnixMillis,
@@ -41,7 +42,7 @@ pub(in crate::buffer) struct ScopeFact {
 /// One statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::buffer) enum Fact {
-    /// A checkpoint begins: cursors and producers stated before are void.
+    /// A checkpoint begins: cursors, producers and histories stated before are void.
     Reset,
     /// How often the buffer was opened.
     Incarnation(u64),
@@ -78,6 +79,8 @@ pub(in crate::buffer) enum Fact {
     },
     /// The buffer that this one was salvaged from.
     Parent(Origin),
+    /// From here on so many earlier values of keys are kept, by scope.
+    Histories(Vec<StateRule>),
 }
 
 impl Fact {
@@ -133,6 +136,13 @@ impl Fact {
                 }
             }
             Self::Parent(origin) => tagged(out, 13).extend_from_slice(origin.as_bytes()),
+            Self::Histories(rules) => {
+                tagged(out, 14).u32(rules.len() as u32);
+                for rule in rules {
+                    out.name(rule.pattern.as_bytes());
+                    out.u32(rule.history);
+                }
+            }
         }
     }
 
@@ -181,6 +191,11 @@ impl Fact {
             13 => {
                 let bytes = take.bytes(16)?.try_into().expect("took 16 bytes");
                 Self::Parent(Origin::from_bytes(bytes))
+            }
+            14 => {
+                let count = take.count(6)?;
+                let rules = (0..count).map(|_| rule(take));
+                Self::Histories(rules.collect::<Result<_, _>>()?)
             }
             _ => return Err(Malformed("an unknown fact")),
         })
@@ -281,6 +296,16 @@ fn stream(take: &mut Take<'_>) -> Result<StreamName, Malformed> {
         .map_err(|_| Malformed("a bad stream name"))
 }
 
+fn rule(take: &mut Take<'_>) -> Result<StateRule, Malformed> {
+    let pattern = std::str::from_utf8(take.name()?);
+    Ok(StateRule {
+        pattern: pattern
+            .map_err(|_| Malformed("a pattern that is not text"))?
+            .to_owned(),
+        history: take.u32()?,
+    })
+}
+
 fn sink(take: &mut Take<'_>) -> Result<SinkName, Malformed> {
     SinkName::new(Bytes::copy_from_slice(take.name()?)).map_err(|_| Malformed("a bad sink name"))
 }
@@ -370,6 +395,10 @@ mod tests {
                 landed: vec![(1, 2, 3)],
             },
             Fact::Parent(Origin::from_bytes([7; 16])),
+            Fact::Histories(vec![StateRule {
+                pattern: "lobby*".to_owned(),
+                history: 9,
+            }]),
         ];
         let mut out = Vec::new();
         encode(&facts, &mut out);

@@ -222,13 +222,20 @@ impl Join<'_> {
 /// From here on records change the index too; counts what it brought along.
 fn start_indexing(tables: &mut Tables) -> Result<(), IndexError> {
     tables.start_indexing()?;
-    let (mut from, to) = (b"k".to_vec(), after_prefix(b"k"));
-    loop {
-        let entries = tables.index.range(&from, &to, 4096)?;
-        let Some((newest, _)) = entries.last() else {
-            return Ok(());
-        };
-        from = [newest, &[0][..]].concat();
-        tables.count_entries(&entries)?;
+    tables.pasts = 0;
+    for prefix in [b"k", b"h"] {
+        let (mut from, to) = (prefix.to_vec(), after_prefix(prefix));
+        loop {
+            let entries = tables.index.range(&from, &to, 4096)?;
+            let Some((newest, _)) = entries.last() else {
+                break;
+            };
+            from = [newest, &[0][..]].concat();
+            tables.count_entries(&entries)?;
+            if prefix == b"h" {
+                tables.pasts += entries.len() as u64;
+            }
+        }
     }
+    Ok(())
 }

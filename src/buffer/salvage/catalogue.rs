@@ -6,7 +6,7 @@ use super::scan::Piece;
 use crate::buffer::index::Location;
 use crate::buffer::journal::facts::{self, Fact};
 use crate::buffer::journal::frame::Kind;
-use crate::buffer::journal::record::{Commit, Moved};
+use crate::buffer::journal::record::{Commit, Moved, MovedEntry};
 use crate::buffer::tables::retain::add_range;
 use crate::types::{Origin, Revision, Scope, Sequence, StreamName};
 use std::collections::{BTreeMap, HashMap};
@@ -73,8 +73,14 @@ impl Catalogue {
         let Some(changes) = commit.changes else {
             return;
         };
-        for (key, _) in changes.iter() {
-            self.note_value(changes.scope, key, changes.rev);
+        for (key, value) in changes.iter() {
+            let entry = MovedEntry {
+                scope: changes.scope,
+                rev: changes.rev,
+                key,
+                value,
+            };
+            self.note_value(&entry);
         }
         if let Some(scope) = scope_name(changes.scope) {
             self.note_revision(scope, changes.rev, true);
@@ -89,7 +95,12 @@ impl Catalogue {
             self.note_run(moved.run.stream, moved.run.first, moved.run.last());
         }
         for entry in &moved.entries {
-            self.note_value(entry.scope, entry.key, entry.rev);
+            self.note_value(entry);
+            if entry.value.is_none() {
+                let key = (entry.scope.into(), entry.key.into());
+                let revisions = self.values.entry(key).or_default();
+                *revisions = revisions.split_off(&entry.rev);
+            }
         }
     }
 
@@ -99,9 +110,14 @@ impl Catalogue {
         }
     }
 
-    fn note_value(&mut self, scope: &[u8], key: &[u8], rev: Revision) {
-        let newest = self.values.entry((scope.into(), key.into())).or_default();
-        *newest = rev.max(*newest);
+    fn note_value(&mut self, entry: &MovedEntry<'_>) {
+        let most = 1 + self.lenient.tables.history_of(entry.scope);
+        let key = (entry.scope.into(), entry.key.into());
+        let revisions = self.values.entry(key).or_default();
+        revisions.insert(entry.rev, entry.value.is_none());
+        while revisions.len() > most {
+            revisions.pop_first();
+        }
     }
 
     /// Revisions that were jumped over behind damage may be missing. (Without damage their changes had been overwritten, and their
@@ -121,7 +137,7 @@ impl Catalogue {
         let Self {
             lenient: Lenient { mut tables },
             mut present,
-            values,
+            mut values,
             lost,
             ..
         } = self;
@@ -143,6 +159,18 @@ impl Catalogue {
             scope.cursors.clear();
         }
         tables.parent = Some(parent);
+        values.values_mut().for_each(wanted);
         Plan { tables, values }
+    }
+}
+
+/// Of a key's revisions those that are copied: from the newest down to a removal, which itself need not be said in a new journal.
+fn wanted(revisions: &mut BTreeMap<Revision, bool>) {
+    let removal = revisions.iter().rev().find(|(_, removal)| **removal);
+    if let Some((removal, _)) = removal.map(|(rev, removal)| (*rev, *removal)) {
+        *revisions = revisions.split_off(&(removal + 1));
+    }
+    if let Some(mut newest) = revisions.last_entry() {
+        *newest.get_mut() = true;
     }
 }

@@ -54,8 +54,8 @@ impl Lenient {
     }
 }
 
-/// Revision of the newest change, by scope and key.
-pub(super) type Values = HashMap<(Box<[u8]>, Box<[u8]>), Revision>;
+/// By scope and key: the revisions that count, each with whether it is a removal, later whether it is the newest.
+pub(super) type Values = HashMap<(Box<[u8]>, Box<[u8]>), BTreeMap<Revision, bool>>;
 
 /// What the new journal is to hold.
 pub(super) struct Plan {

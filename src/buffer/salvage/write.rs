@@ -116,7 +116,7 @@ impl Writer {
         }
         if let Some(changes) = &commit.changes {
             for (key, value) in changes.iter() {
-                moved.entries.extend(self.newest(MovedEntry {
+                moved.entries.extend(self.kept(MovedEntry {
                     scope: changes.scope,
                     rev: changes.rev,
                     key,
@@ -136,7 +136,7 @@ impl Writer {
             moved.runs.extend(self.wanted(run));
         }
         for entry in found.entries {
-            moved.entries.extend(self.newest(entry));
+            moved.entries.extend(self.kept(entry));
         }
         self.push(&moved)
     }
@@ -161,15 +161,12 @@ impl Writer {
         Some(MovedRun { run, ..moved })
     }
 
-    /// The entry where it is the newest of its key and no removal; each once.
-    fn newest<'a>(&mut self, entry: MovedEntry<'a>) -> Option<MovedEntry<'a>> {
+    /// The entry where it is wanted; each once. Only the newest of its key counts as a value.
+    fn kept<'a>(&mut self, entry: MovedEntry<'a>) -> Option<MovedEntry<'a>> {
         let key = (entry.scope.into(), entry.key.into());
-        if *self.values.get(&key)? != entry.rev {
-            return None;
-        }
-        self.values.remove(&key);
-        self.entries += u64::from(entry.value.is_some());
-        entry.value.is_some().then_some(entry)
+        let newest = self.values.get_mut(&key)?.remove(&entry.rev)?;
+        self.entries += u64::from(newest);
+        Some(entry)
     }
 
     fn push(&mut self, moved: &Moved<'_>) -> io::Result<()> {

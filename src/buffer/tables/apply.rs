@@ -5,11 +5,8 @@ use crate::buffer::index::{Entry, Extent, IndexError, Location, Pair, TailRun, k
 use crate::buffer::journal::facts::{self, Fact, ScopeFact, StreamFact};
 use crate::buffer::journal::frame::Kind;
 use crate::buffer::journal::record::{Changes, Commit, Moved, MovedEntry, MovedRun, Run, Session};
-use crate::types::{Revision, Scope, StreamName, UnixMillis};
+use crate::types::{Scope, StreamName, UnixMillis};
 use bytes::Bytes;
-
-/// What a state entry takes besides key and value.
-const ENTRY_COST: usize = 16;
 
 impl Tables {
     /// Lets one record take effect.
@@ -165,41 +162,14 @@ impl Tables {
     fn apply_changes(&mut self, changes: &Changes<'_>, at: Location) -> Result<(), ApplyError> {
         self.scope_mut(&scope_name(changes.scope)?).rev = changes.rev;
         changes.iter().try_for_each(|(key, value)| {
-            Ok(self.set_entry(changes.scope, key, value, changes.rev, at)?)
+            let entry = MovedEntry {
+                scope: changes.scope,
+                rev: changes.rev,
+                key,
+                value,
+            };
+            Ok(self.set_entry(&entry, at)?)
         })
-    }
-
-    /// A removal is an entry too: sinks have to hear of it, and an older segment may still hold what it hides.
-    fn set_entry(
-        &mut self,
-        scope: &[u8],
-        key: &[u8],
-        value: Option<&[u8]>,
-        rev: Revision,
-        at: Location,
-    ) -> Result<(), IndexError> {
-        if !self.indexing {
-            return Ok(());
-        }
-        let index_key = keys::entry(scope, key);
-        let old = self
-            .index
-            .get(&index_key)?
-            .map(|bytes| Entry::decode(&bytes))
-            .transpose()?;
-        let cost = (ENTRY_COST + key.len() + value.map_or(0, <[u8]>::len)) as u32;
-        let entry = Entry {
-            rev,
-            at,
-            cost,
-            deleted: value.is_none(),
-        };
-        if let Some(old) = old {
-            self.count_entry(&old, false);
-        }
-        self.count_entry(&entry, true);
-        self.index.put(index_key, entry.encode());
-        Ok(())
     }
 
     /// Adds an entry to, or takes it from, the figures of its segment.
@@ -230,15 +200,12 @@ impl Tables {
             .runs
             .iter()
             .try_for_each(|run| self.apply_moved_run(run, at))?;
-        for MovedEntry {
-            scope,
-            rev,
-            key,
-            value,
-        } in &moved.entries
-        {
-            self.scope_mut(&scope_name(scope)?);
-            self.set_entry(scope, key, *value, *rev, at)?;
+        for entry in &moved.entries {
+            self.scope_mut(&scope_name(entry.scope)?);
+            self.set_entry(entry, at)?;
+            if entry.value.is_none() {
+                self.forget_before(entry)?;
+            }
         }
         Ok(())
     }
@@ -352,6 +319,7 @@ impl Tables {
                 self.trimmable.extend(0..self.streams.len() as StreamId);
             }
             Fact::Parent(origin) => self.parent = Some(origin),
+            Fact::Histories(rules) => self.histories = rules,
             Fact::Producer {
                 stream,
                 name,
@@ -367,6 +335,7 @@ impl Tables {
 
     fn reset(&mut self) {
         self.producers.clear();
+        self.histories.clear();
         self.streams
             .iter_mut()
             .for_each(|stream| stream.cursors.clear());

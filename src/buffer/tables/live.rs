@@ -109,18 +109,20 @@ impl Tables {
         moved: MovedEntry<'a>,
         at: Location,
     ) -> Result<Option<MovedEntry<'a>>, ApplyError> {
-        let index_key = keys::entry(moved.scope, moved.key);
-        let Some(value) = self.index.get(&index_key)? else {
+        let Some(entry) = self.entry(moved.scope, moved.key)? else {
             return Ok(None);
         };
-        let entry = Entry::decode(&value)?;
-        if entry.at != at {
+        let newest = entry.rev == moved.rev;
+        if !(newest && entry.at == at || !newest && self.is_past(&moved, at)?) {
             return Ok(None);
         }
-        if entry.deleted && self.has_had_its_time(moved.scope, &entry) {
-            self.count_entry(&entry, false);
-            self.index.delete(&index_key);
-            return Ok(None);
+        if moved.value.is_none() {
+            self.forget_before(&moved)?;
+            if newest && !entry.followed && self.has_had_its_time(moved.scope, &entry) {
+                self.count_entry(&entry, false);
+                self.index.delete(&keys::entry(moved.scope, moved.key));
+                return Ok(None);
+            }
         }
         Ok(Some(moved))
     }

@@ -4,6 +4,7 @@
 //! while it replays. So what a running buffer answers and what a reopened one answers cannot differ.
 
 mod apply;
+mod history;
 mod live;
 pub(super) mod retain;
 
@@ -11,7 +12,7 @@ use super::index::{Index, IndexError, Location};
 use super::journal::codec::Malformed;
 use super::journal::facts::{Fact, Landed, ScopeFact, StreamFact};
 use super::model::StreamInfo;
-use super::options::Limit;
+use super::options::{Limit, StateRule};
 use crate::types::{
     BatchNumber, Epoch, Origin, Revision, Scope, Sequence, SinkName, StreamName, Token, UnixMillis,
 };
@@ -245,7 +246,11 @@ pub(super) struct Tables {
     pub index: Index,
     /// Off while records are replayed that the index already reflects.
     pub indexing: bool,
-    /// Live cost of all state.
+    /// How many earlier values of keys are kept, by scope.
+    pub histories: Vec<StateRule>,
+    /// Earlier values in the index.
+    pub pasts: u64,
+    /// Live cost of all state, earlier values included.
     pub state_cost: u64,
     /// About the size of a checkpoint.
     pub facts_bytes: u64,
@@ -276,6 +281,8 @@ impl Tables {
             segments: BTreeMap::new(),
             index,
             indexing,
+            histories: Vec::new(),
+            pasts: 0,
             state_cost: 0,
             facts_bytes: 0,
             dirty: BTreeSet::new(),
@@ -346,6 +353,9 @@ impl Tables {
             Fact::Segments(ids),
         ];
         facts.extend(self.parent.map(Fact::Parent));
+        if !self.histories.is_empty() {
+            facts.push(Fact::Histories(self.histories.clone()));
+        }
         for stream in &self.streams {
             facts.push(stream.fact());
             facts.extend(stream.cursors.iter().map(|(sink, cursor)| Fact::Cursor {

@@ -21,6 +21,18 @@ pub struct BufferConfig {
     /// `[[stream]]`: the first rule whose pattern fits a stream holds.
     #[serde(skip)]
     pub streams: Vec<StreamRule>,
+    /// `[[state]]`: the first rule whose pattern fits a scope holds.
+    #[serde(skip)]
+    pub states: Vec<StateRule>,
+}
+
+/// `[[state]]`: a rule for the scopes of state whose name fits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StateRule {
+    /// A scope's name, in which `*` stands for any bytes.
+    pub pattern: String,
+    /// So many earlier values of each key stay readable.
+    pub history: u32,
 }
 
 /// What happens to appends when the buffer is full.

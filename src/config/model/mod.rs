@@ -5,7 +5,7 @@ mod node;
 mod server;
 mod sink;
 
-pub use buffer::{BufferConfig, Keep, StreamLimit, StreamRule, WhenFull};
+pub use buffer::{BufferConfig, Keep, StateRule, StreamLimit, StreamRule, WhenFull};
 pub use node::{AllowStart, Cookie, EpmdConfig, NodeConfig, TlsConfig};
 pub use server::{Backoff, Environment, GroupConfig, OnExit, Restart, ServerConfig, Strategy};
 pub use sink::{SinkConfig, SinkKind, SinkLimits, SinkStart};
