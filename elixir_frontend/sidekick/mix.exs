@@ -11,8 +11,28 @@ defmodule Sidekick.MixProject do
       start_permanent: Mix.env() == :prod,
       elixirc_paths: elixirc_paths(Mix.env()),
       deps: deps(),
+      name: "sidekick",
       description: "Talks to sidekick nodes beside Godot game servers and keeps what they upload in Khepri.",
-      package: [licenses: ["MIT"], links: %{}]
+      package: package(),
+      docs: docs()
+    ]
+  end
+
+  # The configuration here is that of a node of its own, so it is no part of the package.
+  defp package do
+    [licenses: ["MIT"], links: %{}, files: ~w(lib mix.exs README.md LICENSE .formatter.exs)]
+  end
+
+  defp docs do
+    [
+      main: "readme",
+      extras: ["README.md"],
+      groups_for_modules: [
+        Client: [Sidekick, Sidekick.Error, Sidekick.Event, Sidekick.Helpers, Sidekick.Helpers.Table, Sidekick.Nodes],
+        Store: ~r/^Sidekick\.(Store|Ingest|Options)/,
+        Consumers: ~r/^Sidekick\.Consumer/,
+        Fleet: ~r/^Sidekick\.Fleet/
+      ]
     ]
   end
 
@@ -25,8 +45,11 @@ defmodule Sidekick.MixProject do
 
   # Khepri comes from Hex, or from the system where Hex is out of reach: a folder in ERL_LIBS holds it already
   # compiled. Mix prunes the code path to the applications it knows, so that the second has to be named there.
-  defp deps, do: if(khepri() == :hex, do: [{:khepri, "~> 0.18"}], else: [])
+  defp deps, do: if(khepri() == :hex, do: [{:khepri, "~> 0.18"}], else: []) ++ ex_doc()
   defp system_khepri, do: if(khepri() == :system, do: [:khepri], else: [])
+
+  # Only who makes the documentation needs it: SIDEKICK_DOCS=1 mix do deps.get, docs
+  defp ex_doc, do: if(System.get_env("SIDEKICK_DOCS"), do: [{:ex_doc, "~> 0.34", only: :dev, runtime: false}], else: [])
 
   defp khepri do
     case System.get_env("SIDEKICK_KHEPRI") do

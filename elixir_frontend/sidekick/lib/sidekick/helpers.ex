@@ -80,6 +80,17 @@ defmodule Sidekick.Helpers do
     end)
   end
 
+  @doc "Prints what the fleet knows of all sidekicks, those that are down too (`Sidekick.Fleet`)."
+  @spec fleet(GenServer.server()) :: quiet()
+  def fleet(fleet \\ Sidekick.Fleet) do
+    rows =
+      for entry <- Sidekick.Fleet.list(fleet) do
+        [entry.node, entry.state, since(entry.since_ms), entry.version, length(entry.servers), problems(entry)]
+      end
+
+    print(["NODE", "STATE", "FOR", "VERSION", "SERVERS", "PROBLEMS"], rows)
+  end
+
   @doc "Prints the crashes of a server, or of all of them."
   @spec crashes(where(), Sidekick.id() | :all) :: quiet()
   def crashes(where \\ sidekicks(), id \\ :all) do
@@ -143,6 +154,9 @@ defmodule Sidekick.Helpers do
       {:error, error} -> [failed(node, error, 5)]
     end
   end
+
+  defp problems(%{problems: []}), do: nil
+  defp problems(%{problems: problems}), do: Enum.map_join(problems, ", ", &inspect/1)
 
   defp last_exit(%{last_exit: %{reason: reason}}), do: inspect(reason)
   defp last_exit(_server), do: nil

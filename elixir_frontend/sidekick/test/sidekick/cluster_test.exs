@@ -85,6 +85,58 @@ defmodule Sidekick.ClusterTest do
     assert Enum.map(records, & &1.seq) == Enum.to_list(1..30)
   end
 
+  test "killed at any moment of its first joins, a member still comes to be one, and nothing is lost" do
+    seed = :rand.uniform(1_000_000_000)
+    IO.puts("seed of the kills while joining: #{seed}")
+    _ = :rand.seed(:exsss, seed)
+    [first, second] = plan(2)
+    [first] = serve([boot(%{first | members: [first.node]})])
+    {:ok, _} = ask(first, upload("s", 1, 10))
+    uuid = uuid(first)
+
+    # Until three were in the middle of it. One that came to serve before it was killed loses its disk, and joins again.
+    while_joining =
+      Stream.repeatedly(fn -> killed_while(second) end) |> Stream.take(20) |> Stream.filter(&(&1 == :joining))
+
+    assert [:joining, :joining, :joining] = Enum.take(while_joining, 3)
+
+    [second] = serve([boot(second)])
+    assert uuid(second) == uuid
+    assert {:ok, [_, _]} = on(second, Cluster, :members, [])
+    assert watermark(second) == 10
+    assert {:ok, %{watermark: 20}} = ask(second, upload("s", 11, 20))
+    assert watermark(first) == 20
+  end
+
+  # How far it had come, by its note.
+  defp killed_while(plan) do
+    if standing(plan) == :member, do: File.rm_rf!(plan.dir)
+    plan = boot(plan)
+    spawn(fn -> serve_unless_killed(plan) end)
+    eventually(fn -> standing(plan) in [:joining, :member] end)
+
+    # The moment is the fault that is tried.
+    receive do
+    after
+      :rand.uniform(100) -> Beam.kill!(plan.beam)
+    end
+
+    standing(plan)
+  end
+
+  defp serve_unless_killed(plan) do
+    serve_one(plan, start_timeout_ms: 20_000)
+  catch
+    :exit, _ -> :killed
+  end
+
+  defp standing(plan) do
+    case File.read(Path.join(plan.dir, "sidekick-store")) do
+      {:ok, note} -> if note =~ "standing joining", do: :joining, else: if(note =~ "standing member", do: :member)
+      {:error, :enoent} -> nil
+    end
+  end
+
   test "killed right after it joined, a member comes back as itself" do
     [first, second] = plans = cluster!(2)
     nodes = Enum.sort(first.members)

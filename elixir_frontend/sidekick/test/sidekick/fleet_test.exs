@@ -47,6 +47,8 @@ defmodule Sidekick.FleetTest do
     assert_receive {:sidekick_fleet, ^second, :up}, 20_000
     eventually(fn -> match?(%{incarnation: 2, problems: []}, entry(second)) end)
     assert one.node == first
+    table = ExUnit.CaptureIO.capture_io(fn -> Sidekick.Helpers.fleet() end)
+    assert table =~ ~r/#{first} +up +\S.* +1 +-?\n/
   end
 
   test "what is wanted is planned, shown, done, and done no more than once" do

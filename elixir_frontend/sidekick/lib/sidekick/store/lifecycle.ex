@@ -28,7 +28,8 @@ defmodule Sidekick.Store.Lifecycle do
          :ok <- Projections.install(options) do
       Cluster.stand(options, :serving)
       duration = System.monotonic_time() - began
-      Telemetry.execute([:sidekick, :store, :started], %{duration: duration}, %{store: uuid, members: members})
+      metadata = %{store: options.store, uuid: uuid, members: members}
+      Telemetry.execute([:sidekick, :store, :started], %{duration: duration}, metadata)
       {:ok, uuid}
     else
       {:error, _} = error ->
