@@ -68,6 +68,23 @@ defmodule Sidekick do
   @spec restart_server(node(), id(), [option()]) :: done()
   def restart_server(node, id, opts \\ []), do: work(node, {:restart_server, id}, opts)
 
+  @doc """
+  Restarts the servers of a group that are up one at a time, the next once the one before plays: `%{restarted: [id]}`. The first that
+  does not come back ends it (`:incomplete`).
+  """
+  @spec rolling_restart(node(), id(), [option()]) :: result(map())
+  def rolling_restart(node, group, opts \\ []), do: work(node, {:rolling_restart, group}, opts)
+
+  @doc """
+  Reads the configuration of that sidekick again and does what differs, or with `plan: true` only tells what would: `%{added:, changed:,
+  removed:, unchanged:, needs_sidekick:, warnings:, file:, done:}`.
+  """
+  @spec reload(node(), [option() | {:plan, boolean()}]) :: result(map())
+  def reload(node, opts \\ []) do
+    {plan, opts} = Keyword.pop(opts, :plan, false)
+    work(node, {:reload, %{plan: plan}}, opts)
+  end
+
   @doc "Asks the game to bring its play to an end; done once it has."
   @spec drain_server(node(), id(), [option()]) :: done()
   def drain_server(node, id, opts \\ []), do: work(node, {:drain_server, id}, opts)
