@@ -47,6 +47,7 @@ pub enum Request {
     StartServer(ServerId),
     StopServer(ServerId),
     RestartServer(ServerId),
+    RollingRestart(String),
     DrainServer(ServerId),
     KillServer(ServerId),
     Logs {
@@ -123,6 +124,7 @@ impl Request {
             ("start_server", 1) => Self::StartServer(a.server()?),
             ("stop_server", 1) => Self::StopServer(a.server()?),
             ("restart_server", 1) => Self::RestartServer(a.server()?),
+            ("rolling_restart", 1) => Self::RollingRestart(a.group()?),
             ("drain_server", 1) => Self::DrainServer(a.server()?),
             ("kill_server", 1) => Self::KillServer(a.server()?),
             ("logs", 1 | 2) => {
@@ -177,6 +179,11 @@ impl Arguments {
 
     fn server(&mut self) -> Result<ServerId, ApiError> {
         server_id(&self.term())
+    }
+
+    fn group(&mut self) -> Result<String, ApiError> {
+        let name = self.bytes("group")?;
+        String::from_utf8(name.into()).map_err(|_| ApiError::argument("group", "a name in UTF-8"))
     }
 
     fn stream(&mut self) -> Result<StreamName, ApiError> {

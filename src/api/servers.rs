@@ -21,6 +21,7 @@ pub async fn handle(parts: &Parts, request: Request) -> Result<Result<Term, ApiE
         Request::RestartServer(id) => {
             settle(parts, &id, parts.supervisor.restart_server(&id).await).await
         }
+        Request::RollingRestart(group) => rolling_restart(parts, &group).await,
         Request::DrainServer(id) => {
             settle(parts, &id, parts.supervisor.drain_server(&id).await).await
         }
@@ -76,6 +77,28 @@ async fn crash(parts: &Parts, id: &ServerId, number: u64) -> Result<Term, ApiErr
         })
 }
 
+async fn rolling_restart(parts: &Parts, group: &str) -> Result<Term, ApiError> {
+    let rolled = parts.supervisor.rolling_restart(group).await;
+    let rolled = rolled.map_err(supervisor_error)?;
+    for id in &rolled.restarted {
+        if let Some(status) = parts.supervisor.server(id) {
+            parts.pids.settled(&status).await;
+        }
+    }
+    let restarted = rolled.restarted.iter().map(|id| Term::text(id.as_str()));
+    let restarted = Term::list(restarted.collect::<Vec<_>>());
+    if rolled.failed.is_empty() {
+        return Ok(Term::map([("restarted", restarted)]));
+    }
+    let sentences: Vec<String> = rolled
+        .failed
+        .iter()
+        .map(|(id, why)| format!("{id}: {why}"))
+        .collect();
+    let facts = vec![("restarted", restarted)];
+    Err(ApiError::refused("incomplete", facts, sentences.join("; ")))
+}
+
 /// After a supervisor's work the pid follows before the caller hears of it.
 async fn settle(
     parts: &Parts,
@@ -94,6 +117,11 @@ pub fn supervisor_error(error: SupervisorError) -> ApiError {
     let text = error.to_string();
     match error {
         SupervisorError::NotFound(id) => ApiError::no_server(&id),
+        SupervisorError::NoGroup(name) => ApiError::NotFound {
+            what: "group",
+            name,
+            detail: "[[group]] sections of the configuration name them".to_owned(),
+        },
         SupervisorError::AlreadyStarted(_) => ApiError::refused("already_started", vec![], text),
         SupervisorError::NotRunning(_) => ApiError::refused("not_running", vec![], text),
         SupervisorError::AlreadyPresent(_) => ApiError::refused("already_present", vec![], text),

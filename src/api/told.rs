@@ -16,6 +16,7 @@ impl fmt::Display for Told<'_> {
             Request::StartServer(id) => write!(f, "start_server {id}"),
             Request::StopServer(id) => write!(f, "stop_server {id}"),
             Request::RestartServer(id) => write!(f, "restart_server {id}"),
+            Request::RollingRestart(group) => write!(f, "rolling_restart {group}"),
             Request::DrainServer(id) => write!(f, "drain_server {id}"),
             Request::KillServer(id) => write!(f, "kill_server {id}"),
             Request::Logs { id, .. } => write!(f, "logs {id}"),

@@ -173,6 +173,8 @@ fn server_spec(server: &ServerConfig, config: &Config) -> ServerSpec {
     ServerSpec {
         group: group(server, config),
         quarantine: server.quarantine,
+        restart_at: server.restart_at,
+        restart_when_empty: server.restart_when_empty,
         directory: Some(server.directory.clone()),
         env: server.env.expose().clone(),
         restart: match server.restart {

@@ -1,7 +1,7 @@
 //! The file as it is written, before any check that needs more than one value.
 
 use super::model::{AllowStart, LogFormat, OnExit, Restart, SinkStart, Strategy, WhenFull};
-use super::values::{PathOrOff, Ports, Size, Span, SpanOrOff};
+use super::values::{PathOrOff, Ports, Size, Span, SpanOrOff, TimeOfDay};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -152,6 +152,8 @@ pub(super) struct RawServer {
     #[serde(default)]
     pub backoff: RawBackoff,
     pub quarantine: Option<Spanned<SpanOrOff>>,
+    pub restart_at: Option<TimeOfDay>,
+    pub restart_when_empty: Option<Spanned<bool>>,
     pub start_timeout: Option<Spanned<Span>>,
     pub hang_timeout: Option<Spanned<SpanOrOff>>,
     pub stop_timeout: Option<Spanned<Span>>,

@@ -84,6 +84,8 @@ fn one(
         max_seconds: patience.max_seconds,
         backoff: patience.backoff,
         quarantine: patience.quarantine,
+        restart_at: raw.restart_at.map(|time| time.minute),
+        restart_when_empty: when_empty(raw.restart_when_empty, session)?,
         start_timeout: timeout("start_timeout", raw.start_timeout, Duration::from_secs(30))?,
         hang_timeout: hang_timeout(raw.hang_timeout, session)?,
         stop_timeout: timeout("stop_timeout", raw.stop_timeout, Duration::from_secs(10))?,
@@ -175,6 +177,16 @@ fn timeout(key: &str, raw: Option<Spanned<Span>>, default: Duration) -> Result<D
     };
     let value = raw.get_ref().0;
     bounded(key, raw.span(), value, Duration::from_millis(100))
+}
+
+fn when_empty(raw: Option<Spanned<bool>>, session: bool) -> Result<bool, Fault> {
+    match raw {
+        Some(raw) if *raw.get_ref() && !session => Err(Fault::at(
+            raw.span(),
+            "a process with `session = false` tells of no players, so it is never known to be empty; remove restart_when_empty",
+        )),
+        raw => Ok(raw.is_some_and(Spanned::into_inner)),
+    }
 }
 
 fn hang_timeout(raw: Option<Spanned<SpanOrOff>>, session: bool) -> Result<Option<Duration>, Fault> {

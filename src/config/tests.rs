@@ -191,6 +191,14 @@ fn faults_name_place_thing_and_remedy() {
             &["no heartbeats", "remove hang_timeout"],
         ),
         (
+            format!("{server}session = false\nrestart_when_empty = true\n"),
+            &["no players", "remove restart_when_empty"],
+        ),
+        (
+            format!("{server}restart_at = \"4:30\"\n"),
+            &[":4:14", "time of day in UTC", "\"04:30\""],
+        ),
+        (
             format!("{server}env = {{ SIDEKICK_TOKEN = \"x\" }}\n"),
             &["itself sets SIDEKICK_TOKEN"],
         ),
@@ -367,7 +375,7 @@ fn secrets_show_nowhere() {
 fn what_check_prints_is_itself_a_configuration() {
     let text = "[buffer]\nmax_bytes = \"1GiB\"\n[[stream]]\npattern = \"log\"\nkeep = { bytes = \"1MiB\" }\n\
                 limit = { bytes = \"256MiB\", count = 1000000, age = \"1h\" }\nwhen_full = \"drop_oldest\"\n[[state]]\npattern = \"lob*\"\nhistory = 9\n[[server]]\nid = \"a\"\n\
-                command = [\"x\"]\nhang_timeout = \"off\"\n[[sink]]\nname = \"k\"\nkind = \"beam\"\nnodes = [\"f@127.0.0.1\"]\n\
+                command = [\"x\"]\nhang_timeout = \"off\"\nrestart_at = \"04:05\"\n[[sink]]\nname = \"k\"\nkind = \"beam\"\nnodes = [\"f@127.0.0.1\"]\n\
                 [session]\ntcp = \"127.0.0.1:7000\"\n";
     let shown = parse(text).unwrap().effective();
     let without_cookie: String = shown

@@ -1,7 +1,7 @@
 //! Sizes, durations and paths as people write them, and back.
 
 // serde's `serialize_with` hands over `&Option<T>`.
-#![allow(clippy::ref_option)]
+#![allow(clippy::ref_option, clippy::trivially_copy_pass_by_ref)]
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serializer};
@@ -38,6 +38,12 @@ pub(super) struct PathOrOff(pub Option<PathBuf>);
 pub(super) struct Ports {
     pub first: u16,
     pub last: u16,
+}
+
+/// A time of day: `"04:30"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TimeOfDay {
+    pub minute: u16,
 }
 
 struct SizeVisitor;
@@ -127,6 +133,27 @@ impl<'de> Deserialize<'de> for Span {
         Ok(Self(
             value.0.expect("\"off\" is not accepted by this visitor"),
         ))
+    }
+}
+
+impl<'de> Deserialize<'de> for TimeOfDay {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let number = |text: &str, below: u16| {
+            let two_digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+            let number = text.parse::<u16>().ok().filter(|_| two_digits);
+            number.filter(|number| *number < below)
+        };
+        let parts = text.split_once(':');
+        let parts = parts.and_then(|(hour, minute)| number(hour, 24).zip(number(minute, 60)));
+        let (hour, minute) = parts.ok_or_else(|| {
+            D::Error::custom(format!(
+                "{text:?} is not a time of day in UTC; write such as \"04:30\""
+            ))
+        })?;
+        Ok(Self {
+            minute: hour * 60 + minute,
+        })
     }
 }
 
@@ -273,6 +300,16 @@ pub(super) fn hang_text<S: Serializer>(
     match duration {
         Some(duration) => duration_text(duration, serializer),
         None => serializer.serialize_str("off"),
+    }
+}
+
+pub(super) fn time_text<S: Serializer>(
+    minute: &Option<u16>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match minute {
+        Some(minute) => serializer.serialize_str(&format!("{:02}:{:02}", minute / 60, minute % 60)),
+        None => serializer.serialize_none(),
     }
 }
 

@@ -34,6 +34,7 @@ async fn done(sidekick: &Sidekick, command: Command) -> Result<String, Refused> 
             ask(request, vec![text(&id)]).await?;
             show::done(&json!({ "server": id, "done": done }))
         }
+        Command::Rolling(group) => show::rolled(&ask("rolling_restart", vec![text(&group)]).await?),
         Command::Reload { plan } => {
             let options = Term::map([("plan", Term::bool(plan))]);
             show::plan(&ask("reload", vec![options]).await?)

@@ -45,6 +45,7 @@ pub enum Command {
     Reload {
         plan: bool,
     },
+    Rolling(String),
     Logs {
         server: Option<String>,
         follow: bool,
@@ -92,6 +93,7 @@ pub fn parse(line: &str) -> Result<Command, Misunderstood> {
         "stop" => Command::Act(Action::Stop, given.must()),
         "restart" => Command::Act(Action::Restart, given.must()),
         "drain" => Command::Act(Action::Drain, given.must()),
+        "rolling" => Command::Rolling(given.must()),
         "reload" => given.reload()?,
         "kill" => Command::Act(Action::Kill, given.must()),
         "logs" => given.logs()?,

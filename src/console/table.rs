@@ -103,6 +103,13 @@ pub const TABLE: &[Entry] = &[
         "kill a server's process; its restart policy applies afterwards",
     ),
     entry(
+        "rolling",
+        "GROUP",
+        &[Free],
+        1,
+        "restart the servers of a group one at a time, the next once the one before plays",
+    ),
+    entry(
         "reload",
         "[plan]",
         &[OneOf(&["plan"])],

@@ -58,7 +58,10 @@ pub enum Command {
     },
     /// Stop a server gracefully and start it again
     Restart {
-        /// Its id
+        /// Restart a group in its place, one server at a time, the next once the one before plays
+        #[arg(long)]
+        rolling: bool,
+        /// Its id, or with --rolling the name of the group
         server: String,
     },
     /// Kill a server's process; the restart policy applies afterwards

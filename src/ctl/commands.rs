@@ -56,7 +56,11 @@ async fn ask(connection: &mut Connection, command: &Command) -> Result<Value, Ct
         }
         Command::Start { server } => done(connection, "start_server", server, "started").await,
         Command::Stop { server } => done(connection, "stop_server", server, "stopped").await,
-        Command::Restart { server } => {
+        Command::Restart {
+            server: group,
+            rolling: true,
+        } => connection.call("rolling_restart", vec![text(group)]).await,
+        Command::Restart { server, .. } => {
             done(connection, "restart_server", server, "restarted").await
         }
         Command::Kill { server } => done(connection, "kill_server", server, "killed").await,
@@ -169,6 +173,7 @@ fn tell(command: &Command, answer: &Value) -> String {
     match command {
         Command::Status { server: None } => show::status(answer),
         Command::Reload { .. } => show::plan(answer),
+        Command::Restart { rolling: true, .. } => show::rolled(answer),
         Command::Logs { .. } => show::log_lines(answer),
         Command::Crashes {
             number: None,

@@ -10,7 +10,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-pub use plan::plan;
+pub use plan::{plan, rolled};
 pub use refusal::refusal;
 pub use values::{harmless, plain, time};
 

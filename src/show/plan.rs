@@ -1,4 +1,4 @@
-//! What reading the configuration again changes.
+//! What reading the configuration again changes, and what a rolling restart did.
 
 use super::values::plain;
 use serde_json::Value;
@@ -67,4 +67,14 @@ pub fn plan(answer: &Value) -> String {
         (false, false) => "nothing was done: this is the plan\n",
     };
     text
+}
+
+/// What a rolling restart did.
+pub fn rolled(answer: &Value) -> String {
+    let restarted = answer["restarted"].as_array().into_iter().flatten();
+    let restarted: Vec<String> = restarted.map(plain).collect();
+    match restarted.len() {
+        0 => "none of them was up, so none was restarted\n".to_owned(),
+        _ => format!("{} restarted\n", restarted.join(", ")),
+    }
 }

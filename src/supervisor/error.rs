@@ -10,6 +10,9 @@ pub enum SupervisorError {
     /// No server of that id.
     #[error("no server is called {0}")]
     NotFound(ServerId),
+    /// No group of that name.
+    #[error("no group is called {0}; [[group]] sections of the configuration name them")]
+    NoGroup(String),
     /// It has a process already.
     #[error("{0} is already started")]
     AlreadyStarted(ServerId),

@@ -30,6 +30,7 @@ mod output;
 mod plan;
 mod policy;
 mod reconfigure;
+mod schedule;
 mod spec;
 mod status;
 mod tail;
@@ -40,7 +41,7 @@ pub use event::{EventKind, SupervisorEvent};
 pub use feed::SessionFeed;
 pub use handle::Supervisor;
 pub use plan::{Changed, Plan};
-pub use reconfigure::Reconfigured;
+pub use reconfigure::{Reconfigured, Rolled};
 pub use spec::{
     Backoff, Group, LogLimits, OnExit, Restart, ServerSpec, Strategy, SupervisorOptions,
 };

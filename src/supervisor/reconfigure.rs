@@ -18,6 +18,15 @@ pub struct Reconfigured {
     pub failed: Vec<(ServerId, String)>,
 }
 
+/// What a rolling restart did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rolled {
+    /// Play again.
+    pub restarted: Vec<ServerId>,
+    /// Did not come back, or were left alone for that.
+    pub failed: Vec<(ServerId, String)>,
+}
+
 impl Supervisor {
     /// What these specs would change. Changes nothing.
     pub fn plan(&self, wanted: &[ServerSpec]) -> Plan {
@@ -73,6 +82,33 @@ impl Supervisor {
         self.sort(&wanted);
         self.begin_groups(added);
         Ok(Reconfigured { plan, failed })
+    }
+
+    /// Restarts the members of a group that are up, one after the other, each once the one before plays. Gives those that were
+    /// restarted, and those that were not: the first that does not come back ends it. Others may go on with the work.
+    ///
+    /// # Errors
+    /// [`SupervisorError::NoGroup`].
+    pub async fn rolling_restart(&self, group: &str) -> Result<Rolled, SupervisorError> {
+        let members = self.members(group);
+        if members.is_empty() {
+            return Err(SupervisorError::NoGroup(group.to_owned()));
+        }
+        let is_up = |id: &ServerId| self.server(id).is_some_and(|status| status.state.is_up());
+        let up: Vec<ServerId> = members
+            .iter()
+            .map(|spec| spec.id.clone())
+            .filter(is_up)
+            .collect();
+        let supervisor = self.clone();
+        // A caller that leaves does not leave half a group behind.
+        let work = tokio::spawn(async move {
+            let failed = supervisor.restart_in_turn(&up).await;
+            let failed_one = |id: &ServerId| failed.iter().any(|(other, _)| other == id);
+            let restarted = up.into_iter().filter(|id| !failed_one(id)).collect();
+            Rolled { restarted, failed }
+        });
+        work.await.map_err(|_| SupervisorError::ShuttingDown)
     }
 
     /// Stops and forgets these.

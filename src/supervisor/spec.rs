@@ -1,7 +1,7 @@
 //! What is to be run: child specs and the supervisor's own options.
 
 pub use crate::guard::protocol::OnExit;
-use crate::types::ServerId;
+use crate::types::{ServerId, UnixMillis};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -86,6 +86,12 @@ pub struct ServerSpec {
     /// Its group. Where members are restarted together the group counts, by the numbers of its first member.
     #[serde(default)]
     pub group: Option<Group>,
+    /// Restarted gracefully at this minute of each day, UTC.
+    #[serde(default)]
+    pub restart_at: Option<u16>,
+    /// Restarted gracefully when its last player has left; with [`restart_at`](Self::restart_at) from that time on.
+    #[serde(default)]
+    pub restart_when_empty: bool,
     /// How long a start may take until the process says `hello` and, after that, until it plays.
     pub start_timeout: Duration,
     /// How long the main loop may be silent; `None` judges no hang.
@@ -114,6 +120,8 @@ impl ServerSpec {
             backoff: Backoff::default(),
             quarantine: None,
             group: None,
+            restart_at: None,
+            restart_when_empty: false,
             start_timeout: Duration::from_secs(10),
             hang_timeout: Some(Duration::from_secs(2)),
             stop_timeout: Duration::from_secs(5),
@@ -188,8 +196,10 @@ pub struct SupervisorOptions {
     pub bundles: usize,
     /// After SIGSEGV to a hanging process (so that it prints where it hangs) SIGKILL follows after this.
     pub hang_grace: Duration,
-    /// How often RSS and CPU are read.
+    /// How often RSS and CPU are read, and the clock for planned restarts.
     pub sample_every: Duration,
+    /// The wall clock of planned restarts.
+    pub wall_clock: fn() -> UnixMillis,
 }
 
 impl SupervisorOptions {
@@ -206,6 +216,7 @@ impl SupervisorOptions {
             bundles: 20,
             hang_grace: Duration::from_secs(3),
             sample_every: Duration::from_secs(5),
+            wall_clock: crate::types::now_ms,
         }
     }
 }

@@ -37,7 +37,7 @@ impl Supervisor {
             }
         }
         for (name, ids) in groups {
-            self.inner.context.groups.begin(&name, ids, self);
+            self.inner.context.groups.begin(&name, &ids, self);
         }
     }
 

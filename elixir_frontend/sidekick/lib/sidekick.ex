@@ -107,6 +107,27 @@ defmodule Sidekick do
 
   bang restart_server(node :: node(), id :: id(), opts :: [work_option()]) :: :ok
 
+  @doc """
+  Restarts the servers of a group that are up one at a time, the next once the one before plays: `%{restarted: [id]}`. The first that
+  does not come back ends it (`:incomplete`).
+  """
+  @spec rolling_restart(node(), id(), [work_option()]) :: result(map())
+  def rolling_restart(node, group, opts \\ []), do: work(node, {:rolling_restart, group}, opts)
+
+  bang rolling_restart(node :: node(), group :: id(), opts :: [work_option()]) :: map()
+
+  @doc """
+  Reads the configuration of that sidekick again and does what differs, or with `plan: true` only tells what would: `%{added:, changed:,
+  removed:, unchanged:, needs_sidekick:, warnings:, file:, done:}`.
+  """
+  @spec reload(node(), [work_option() | {:plan, boolean()}]) :: result(map())
+  def reload(node, opts \\ []) do
+    {plan, opts} = Keyword.pop(opts, :plan, false)
+    work(node, {:reload, %{plan: plan}}, opts)
+  end
+
+  bang reload(node :: node(), opts :: [work_option() | {:plan, boolean()}]) :: map()
+
   @doc "Asks the game to bring its play to an end; done once it has."
   @spec drain_server(node(), id(), [work_option()]) :: done()
   def drain_server(node, id, opts \\ []), do: work(node, {:drain_server, id}, opts)

@@ -1,7 +1,7 @@
 //! `[[server]]`: the supervised processes.
 
 use crate::config::template::escaped_words;
-use crate::config::values::{display, duration_text, hang_text};
+use crate::config::values::{display, duration_text, hang_text, time_text};
 use crate::types::ServerId;
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -38,6 +38,11 @@ pub struct ServerConfig {
     /// A quarantine ends by itself after this long; `None`: only by hand.
     #[serde(serialize_with = "hang_text")]
     pub quarantine: Option<Duration>,
+    /// Restarted gracefully at this minute of each day, UTC.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "time_text")]
+    pub restart_at: Option<u16>,
+    /// Restarted gracefully when its last player has left; with `restart_at` from that time on.
+    pub restart_when_empty: bool,
     /// Without a `hello` by then the start has failed.
     #[serde(serialize_with = "duration_text")]
     pub start_timeout: Duration,

@@ -125,6 +125,7 @@ impl Actor {
             since_exit,
         };
         self.run = Some(run);
+        self.schedule.started((self.context.options.wall_clock)());
         self.context.tell(&self.spec.id, kind);
         self.sample();
     }
@@ -271,7 +272,7 @@ impl Actor {
     async fn on_beat(&mut self, beat: Beat) {
         let Some(run) = &mut self.run else { return };
         let at_ms = now_ms();
-        let busy = Duration::from_millis(beat.busy_ms);
+        let (busy, players) = (Duration::from_millis(beat.busy_ms), beat.players);
         if run.beats.len() == BEATS {
             run.beats.pop_front();
         }
@@ -281,6 +282,7 @@ impl Actor {
             status.health.beat_at_ms = Some(at_ms);
         });
         self.apply(Input::Beat { busy }).await;
+        self.on_players(players).await;
     }
 
     /// Reads memory and CPU of the process.

@@ -3,6 +3,7 @@
 mod adopted;
 mod begin;
 mod end;
+mod planned;
 mod requests;
 
 use super::ExitRequest;
@@ -14,6 +15,7 @@ use super::event::EventKind;
 use super::launch::{Launched, Note};
 use super::link::Link;
 use super::machine::{Action, Input, Machine};
+use super::schedule::Schedule;
 use super::spec::ServerSpec;
 use super::status::{State, Status};
 use crate::guard::clock::monotonic_ns;
@@ -104,6 +106,7 @@ pub struct Actor {
     running: watch::Sender<Arc<ServerSpec>>,
     /// The spec of the next start.
     next: Option<Arc<ServerSpec>>,
+    schedule: Schedule,
     configured: bool,
     machine: Machine,
     status: watch::Sender<Status>,
@@ -152,12 +155,15 @@ fn now() -> Duration {
 impl Actor {
     /// A stopped server.
     pub fn new(parts: Parts) -> Self {
+        let mut schedule = Schedule::default();
+        schedule.update(&parts.spec);
         let machine = Machine::new(&parts.spec, parts.context.options.hang_grace);
         Self {
             context: parts.context,
             spec: parts.spec,
             running: parts.running,
             next: None,
+            schedule,
             configured: parts.configured,
             machine,
             status: parts.status,
@@ -207,7 +213,10 @@ impl Actor {
                     None => break,
                 },
                 () = until(due), if due.is_some() => self.apply(Input::Tick).await,
-                _ = sample.tick(), if self.status.borrow().os_pid.is_some() => self.sample(),
+                _ = sample.tick(), if self.status.borrow().os_pid.is_some() => {
+                    self.sample();
+                    self.look_at_clock().await;
+                }
             }
         }
         // A launch under way must not outlive its supervisor unseen: its guard ends when the socket closes.

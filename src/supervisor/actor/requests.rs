@@ -79,6 +79,7 @@ impl Actor {
     /// Goes on by this spec.
     pub(super) fn take(&mut self, spec: Arc<ServerSpec>) {
         self.machine.update(&spec, now());
+        self.schedule.update(&spec);
         self.running.send_replace(spec.clone());
         self.spec = spec;
     }

@@ -21,6 +21,8 @@ pub enum Order {
     Resume(ServerId),
     /// Stop it for good: quarantine.
     GiveUp(ServerId),
+    /// Its planned restart.
+    Restart(ServerId),
 }
 
 /// What is to be done now.
@@ -46,6 +48,7 @@ pub struct Conductor {
     resume_at: Option<Duration>,
     resume: VecDeque<ServerId>,
     begin: VecDeque<ServerId>,
+    restart: VecDeque<ServerId>,
     /// When the quarantine ends by itself.
     release_at: Option<Duration>,
     /// Since when nothing is to be done; `None` in the middle of a restart.
@@ -64,6 +67,7 @@ impl Conductor {
             resume_at: None,
             resume: VecDeque::new(),
             begin: VecDeque::new(),
+            restart: VecDeque::new(),
             release_at: None,
             steady_since: None,
         };
@@ -86,6 +90,11 @@ impl Conductor {
     /// These are to be started for the first time.
     pub fn begin(&mut self, ids: Vec<ServerId>) {
         self.begin.extend(ids);
+    }
+
+    /// These are to be restarted, as it was planned.
+    pub fn restart(&mut self, ids: Vec<ServerId>) {
+        self.restart.extend(ids);
     }
 
     /// A member ended and is to be started again. `members` are all, in their order; `jitter` is a random number in 0..1.
@@ -117,9 +126,11 @@ impl Conductor {
                 self.resume.extend(affected.iter().cloned());
                 self.resume_at = Some(now + pause);
                 self.begin.retain(|begun| begun != id);
+                self.restart.retain(|planned| !affected.contains(planned));
             }
             Verdict::Quarantine | Verdict::Stay => {
                 self.begin.clear();
+                self.restart.clear();
                 self.give_up.extend(members.iter().rev().cloned());
                 self.release_at = self.quarantine.map(|cool| now + cool);
             }
@@ -145,6 +156,9 @@ impl Conductor {
         }
         if let Some(id) = self.begin.pop_front() {
             return Next::Do(Order::Begin(id));
+        }
+        if let Some(id) = self.restart.pop_front() {
+            return Next::Do(Order::Restart(id));
         }
         self.steady_since = self.steady_since.or(Some(now));
         match self.release_at {

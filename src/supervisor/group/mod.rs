@@ -33,6 +33,8 @@ struct News {
     failed: Vec<ServerId>,
     /// To be started for the first time.
     begin: Vec<ServerId>,
+    /// To be restarted, as it was planned.
+    restart: Vec<ServerId>,
     /// The supervisor ends.
     closed: bool,
     /// Somebody hears of it.
@@ -45,10 +47,11 @@ impl Inbox {
         self.wake.notify_one();
     }
 
-    fn take(&self) -> (Vec<ServerId>, Vec<ServerId>) {
+    /// What is new, in the order of the fields.
+    fn take(&self) -> [Vec<ServerId>; 3] {
         let mut news = self.lock();
-        let failed = std::mem::take(&mut news.failed);
-        (failed, std::mem::take(&mut news.begin))
+        let news = &mut *news;
+        [&mut news.failed, &mut news.begin, &mut news.restart].map(std::mem::take)
     }
 
     fn lock(&self) -> MutexGuard<'_, News> {
@@ -65,21 +68,22 @@ pub struct Groups {
 impl Groups {
     /// A member ended; its group decides what follows, once it is driven.
     pub fn failed(&self, group: &str, id: &ServerId) {
-        self.inbox(group).change(|news| {
-            if !news.failed.contains(id) {
-                news.failed.push(id.clone());
-            }
-        });
+        let inbox = self.inbox(group);
+        inbox.change(|news| add(&mut news.failed, id));
+    }
+
+    /// A member's planned restart, once the group has nothing else to do.
+    pub fn restart(&self, group: &str, id: &ServerId) {
+        let inbox = self.inbox(group);
+        inbox.change(|news| add(&mut news.restart, id));
     }
 
     /// Starts these members, in this order. The group comes about with its first member.
-    pub fn begin(&self, group: &str, ids: Vec<ServerId>, supervisor: &Supervisor) {
+    pub fn begin(&self, group: &str, ids: &[ServerId], supervisor: &Supervisor) {
         let inbox = self.inbox(group);
         inbox.change(|news| {
             for id in ids {
-                if !news.begin.contains(&id) {
-                    news.begin.push(id);
-                }
+                add(&mut news.begin, id);
             }
         });
         if !std::mem::replace(&mut inbox.lock().driven, true) {
@@ -102,6 +106,13 @@ impl Groups {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Inbox>>> {
         self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Adds it once.
+fn add(list: &mut Vec<ServerId>, id: &ServerId) {
+    if !list.contains(id) {
+        list.push(id.clone());
     }
 }
 
@@ -129,21 +140,20 @@ async fn drive(group: String, supervisor: WeakSupervisor, inbox: Arc<Inbox>) {
         let conductor = conductor.get_or_insert_with(|| Conductor::new(first));
         let members: Vec<ServerId> = specs.iter().map(|spec| spec.id.clone()).collect();
         conductor.update(first);
-        let (failed, begin) = inbox.take();
+        let [failed, begin, restart] = inbox.take();
         for id in failed {
             tracing::warn!(group, server = %id, "a member ended; its group restarts by its strategy");
             conductor.failed(&id, &members, now(), rand::random());
         }
         conductor.begin(begin);
+        conductor.restart(restart);
         match conductor.next(&members, now()) {
             Next::Do(order) => obey(&supervisor, order).await,
             Next::Wait(until) => {
                 drop(supervisor);
+                let pause = until.saturating_sub(now());
                 // Cancel-safe: a notification that is not taken stays.
-                tokio::select! {
-                    () = tokio::time::sleep(until.saturating_sub(now())) => {}
-                    () = inbox.wake.notified() => {}
-                }
+                let _ = tokio::time::timeout(pause, inbox.wake.notified()).await;
             }
             Next::Idle => {
                 drop(supervisor);
@@ -164,6 +174,14 @@ async fn obey(supervisor: &Supervisor, order: Order) {
         Order::Hold(id) => supervisor.hold(&id).await,
         Order::Resume(id) => supervisor.resume(&id).await,
         Order::GiveUp(id) => supervisor.give_up(&id).await,
+        Order::Restart(id) => {
+            // What does not play any more needs no restart.
+            let status = supervisor.server(&id);
+            if status.is_some_and(|status| status.state == State::Running) {
+                let _ = supervisor.restart_server(&id).await;
+                settled(supervisor, &id).await;
+            }
+        }
     }
 }
 

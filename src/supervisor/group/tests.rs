@@ -211,6 +211,7 @@ impl Ours {
                 Next::Do(Order::Hold(id)) => (id, Input::Hold),
                 Next::Do(Order::Resume(id)) => (id, Input::Resume),
                 Next::Do(Order::GiveUp(id)) => (id, Input::Quarantine),
+                Next::Do(Order::Restart(id)) => (id, Input::Restart),
                 Next::Wait(at) => panic!("nothing is to be waited for until {at:?}"),
                 Next::Idle => return,
             };
