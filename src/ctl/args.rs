@@ -111,7 +111,7 @@ pub enum Command {
         scope: String,
         /// One key
         key: Option<String>,
-        /// Its earlier values too, as many as [[state]] keeps
+        /// Its earlier values too, as many as the configuration keeps
         #[arg(long, requires = "key")]
         history: bool,
     },
