@@ -103,6 +103,8 @@ defmodule Sidekick.Consumer do
     poll_ms: 5_000
   ]
 
+  @drains_max 100
+
   @doc "The state that the other callbacks are given; default `:arg`."
   @callback init(arg :: term()) :: {:ok, state :: term()}
   @doc "How far your own database is; without it the library stores that."
@@ -143,7 +145,7 @@ defmodule Sidekick.Consumer do
   end
 
   @doc "Handles everything that is stored by now; `:ok` once it is."
-  @spec drain(GenServer.server(), timeout()) :: :ok | {:error, :timeout}
+  @spec drain(GenServer.server(), timeout()) :: :ok | {:error, :timeout | :too_many_drains | term()}
   def drain(consumer, timeout \\ 60_000) do
     GenServer.call(consumer, :drain, timeout)
   catch
@@ -179,6 +181,10 @@ defmodule Sidekick.Consumer do
   def handle_continue(:poll, s), do: {:noreply, poll(s)}
 
   @impl GenServer
+  # Who gave up waiting is not known here, so they are bounded.
+  def handle_call(:drain, _from, %{drains: drains} = s) when length(drains) >= @drains_max,
+    do: {:reply, {:error, :too_many_drains}, s}
+
   def handle_call(:drain, from, s) do
     case heads(s) do
       {:ok, heads} ->

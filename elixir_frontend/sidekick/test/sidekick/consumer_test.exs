@@ -130,6 +130,8 @@ defmodule Sidekick.ConsumerTest do
       eventually(fn -> match?([%{state: :stalled, cursor: 3}], Consumer.status(consumer)) end)
       assert {:ok, [_, _, _]} = Consumer.dead_letters(consumer)
       assert {:error, :timeout} = Consumer.drain(consumer, 100)
+      for _ <- 1..99, do: assert({:error, :timeout} = Consumer.drain(consumer, 1))
+      assert {:error, :too_many_drains} = Consumer.drain(consumer)
     end)
   end
 

@@ -32,6 +32,7 @@ defmodule Sidekick.Store.Watch do
 
   @gather_ms 25
   @check_ms 2_000
+  @check_alone_ms 10_000
   @answer_ms 4_000
   defstruct [:store, :check, quorum: :unknown, proven: false, subscribers: %{}, changed: MapSet.new(), gathering: false]
 
@@ -54,7 +55,7 @@ defmodule Sidekick.Store.Watch do
   @spec unsubscribe(reference(), atom()) :: :ok
   def unsubscribe(ref, store \\ :sidekick_store), do: GenServer.call(name(store), {:unsubscribe, ref})
 
-  @doc "Whether the cluster had a majority when it was last asked, at most some seconds ago."
+  @doc "Whether the cluster had a majority when it was last asked, some seconds ago (up to ten where there is one member)."
   @spec quorum(atom()) :: :unknown | :available | :lost
   def quorum(store \\ :sidekick_store), do: GenServer.call(name(store), :quorum)
 
@@ -96,7 +97,7 @@ defmodule Sidekick.Store.Watch do
 
   # What was stored since the last time has shown it already.
   def handle_info(:check, %{check: nil, proven: true} = state) do
-    Process.send_after(self(), :check, @check_ms)
+    Process.send_after(self(), :check, pause_ms(state))
     {:noreply, quorum(:available, %{state | proven: false})}
   end
 
@@ -106,7 +107,7 @@ defmodule Sidekick.Store.Watch do
     do: {:noreply, answered(Process.exit(pid, :kill), state)}
 
   def handle_info({:DOWN, ref, :process, _, reason}, %{check: {_, ref}} = state) do
-    Process.send_after(self(), :check, @check_ms)
+    Process.send_after(self(), :check, pause_ms(state))
     {:noreply, quorum(if(match?({:answer, {:ok, _}}, reason), do: :available, else: :lost), %{state | check: nil})}
   end
 
@@ -117,6 +118,9 @@ defmodule Sidekick.Store.Watch do
 
   # Killed; its end is told as any other.
   defp answered(true, state), do: state
+
+  # A store of one is its own majority as long as it can write.
+  defp pause_ms(%{store: store}), do: if(length(known_members(store)) > 1, do: @check_ms, else: @check_alone_ms)
 
   # A transaction that goes through Raft's log. (A read with `favor: :consistency` would not do: a leader that had lost all its
   # followers was seen answering it for 20 s.) In a process of its own, for it may outlast its own timeout.
