@@ -6,6 +6,8 @@
 
 mod conductor;
 #[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
 mod tests;
 
 pub use conductor::{Conductor, Next, Order};

@@ -18,21 +18,36 @@ struct Event {
 }
 
 /// OTP's supervisor. With `one_for_one` our servers count for themselves, which is a supervisor for each.
-struct Otp {
+pub(super) struct Otp {
     strategy: Strategy,
     types: Vec<Restart>,
     max_restarts: usize,
-    alive: Vec<bool>,
+    pub(super) alive: Vec<bool>,
     /// Temporary children whose specification is gone.
     removed: Vec<bool>,
     /// By counter: child, or the group at 0.
     restarts: Vec<Vec<u64>>,
-    gave_up: Vec<bool>,
-    fails: Vec<u8>,
-    log: Vec<String>,
+    pub(super) gave_up: Vec<bool>,
+    pub(super) fails: Vec<u8>,
+    pub(super) log: Vec<String>,
 }
 
 impl Otp {
+    pub(super) fn new(strategy: Strategy, types: &[Restart], max_restarts: u32) -> Self {
+        let count = types.len();
+        Self {
+            strategy,
+            types: types.to_vec(),
+            max_restarts: max_restarts as usize,
+            alive: vec![true; count],
+            removed: vec![false; count],
+            restarts: vec![Vec::new(); count],
+            gave_up: vec![false; count],
+            fails: vec![0; count],
+            log: Vec::new(),
+        }
+    }
+
     fn counter(&self, child: usize) -> usize {
         if self.strategy == Strategy::OneForOne {
             child
@@ -100,7 +115,7 @@ impl Otp {
         }
     }
 
-    fn die(&mut self, deaths: &[(usize, EndReason)], now: u64) {
+    pub(super) fn die(&mut self, deaths: &[(usize, EndReason)], now: u64) {
         let mut signals: Vec<_> = deaths
             .iter()
             .filter(|(child, _)| std::mem::take(&mut self.alive[*child]))
@@ -124,18 +139,18 @@ impl Otp {
 }
 
 /// Ours: machines, and the conductor where the strategy needs one. Nothing takes time but pauses, of which there are none.
-struct Ours {
+pub(super) struct Ours {
     members: Vec<ServerId>,
     machines: Vec<Machine>,
     conductor: Conductor,
     failed: Vec<ServerId>,
-    fails: Vec<u8>,
+    pub(super) fails: Vec<u8>,
     now: Duration,
-    log: Vec<String>,
+    pub(super) log: Vec<String>,
 }
 
 impl Ours {
-    fn new(strategy: Strategy, types: &[Restart], max_restarts: u32) -> Self {
+    pub(super) fn new(strategy: Strategy, types: &[Restart], max_restarts: u32) -> Self {
         let specs: Vec<ServerSpec> = types
             .iter()
             .enumerate()
@@ -220,7 +235,7 @@ impl Ours {
         }
     }
 
-    fn die(&mut self, deaths: &[(usize, EndReason)]) {
+    pub(super) fn die(&mut self, deaths: &[(usize, EndReason)]) {
         let mut running = self.all(State::Running);
         for (member, reason) in deaths {
             // Nobody dies twice at the same moment.
@@ -231,7 +246,7 @@ impl Ours {
         self.settle();
     }
 
-    fn all(&self, state: State) -> Vec<bool> {
+    pub(super) fn all(&self, state: State) -> Vec<bool> {
         self.machines.iter().map(|m| m.state() == state).collect()
     }
 }
@@ -272,17 +287,7 @@ proptest! {
     ) {
         let count = types.len();
         let mut ours = Ours::new(strategy, &types, max_restarts);
-        let mut otp = Otp {
-            strategy,
-            max_restarts: max_restarts as usize,
-            alive: vec![true; count],
-            removed: vec![false; count],
-            restarts: vec![Vec::new(); count],
-            gave_up: vec![false; count],
-            fails: vec![0; count],
-            log: Vec::new(),
-            types,
-        };
+        let mut otp = Otp::new(strategy, &types, max_restarts);
         let mut now = 0;
         for event in events {
             now += event.gap_ms;
