@@ -7,12 +7,15 @@
 mod beam;
 #[path = "support/echo.rs"]
 mod echo;
+#[path = "support/sidekick.rs"]
+mod sidekick_process;
 
 use beam::{Beam, COOKIE, Epmd, eventually, free_port, unique};
 use sidekick::dist::epmd::client;
 use sidekick::etf::Term;
 use sidekick::node::Node;
 use sidekick::shutdown::Shutdown;
+use sidekick_process::Sidekick;
 use tokio::process::Command;
 
 const FLAGS: [&str; 2] = ["-setcookie", COOKIE];
@@ -114,6 +117,29 @@ async fn node_monitors_tell_of_every_kind_of_end() {
     shows(&mut beam, "monitor_node(N, true).", "true").await;
     shows(&mut beam, down, "down").await;
     shows(&mut beam, mailbox, "{message_queue_len,0}").await;
+}
+
+/// The configuration says whether a sidekick is in `nodes()`; killed, it is gone from there at once.
+#[tokio::test]
+async fn a_configured_sidekick_is_visible_where_it_says_so_and_its_death_is_told() {
+    for visible in [true, false] {
+        let start = move || Sidekick::start_with(&format!("visible = {visible}"), "");
+        let mut sidekick = tokio::task::spawn_blocking(start).await.unwrap();
+        let flags = ["-setcookie", "test_cookie"];
+        let mut beam = Beam::start_with(&unique("beam"), sidekick.epmd_port, &flags).await;
+        let bind = format!("N = '{}', net_adm:ping(N).", sidekick.name);
+        shows(&mut beam, &bind, "pong").await;
+        shows(
+            &mut beam,
+            "{nodes() =:= [N], nodes(hidden) =:= [N]}.",
+            &format!("{{{visible},{}}}", !visible),
+        )
+        .await;
+        shows(&mut beam, "monitor_node(N, true).", "true").await;
+        sidekick.kill();
+        let down = "receive {nodedown, N} -> nodes(connected) after 20000 -> never end.";
+        shows(&mut beam, down, "[]").await;
+    }
 }
 
 #[tokio::test]

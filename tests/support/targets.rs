@@ -16,8 +16,11 @@ use sidekick::godot::{Precision, decode, encode, variant_to_term};
 use sidekick::{etf, node::gen_call};
 use strangers::{Side, Stranger, run};
 
+/// Tries these bytes; panics where something does not hold.
+pub type Target = fn(&[u8]);
+
 /// By name.
-pub const ALL: [(&str, fn(&[u8])); 8] = [
+pub const ALL: [(&str, Target); 8] = [
     ("etf_decode", etf_decode),
     ("control", control),
     ("frame", frame),
