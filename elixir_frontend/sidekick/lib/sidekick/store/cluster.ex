@@ -129,8 +129,10 @@ defmodule Sidekick.Store.Cluster do
   def settle(_options, %{standing: :member}), do: :ok
 
   def settle(%Options{start_timeout_ms: timeout} = options, _note) do
-    case find(options, System.monotonic_time(:millisecond) + timeout) do
-      {:join, member} -> join(options, member)
+    deadline = System.monotonic_time(:millisecond) + timeout
+
+    case find(options, deadline) do
+      {:join, member} -> join(options, member, deadline)
       :begin -> :ok
       {:error, _} = error -> error
     end
@@ -160,17 +162,47 @@ defmodule Sidekick.Store.Cluster do
     end
   end
 
-  defp join(%Options{store: store, start_timeout_ms: timeout} = options, member) do
+  # A cluster allows one change of its members at a time, and none before its leader is settled; others may be joining too.
+  defp join(%Options{store: store, start_timeout_ms: timeout} = options, member, deadline) do
     with :ok <- Folder.write(options, :joining, nil),
-         {:ok, members} <- :erpc.call(member, __MODULE__, :members, [store], timeout),
-         # With one other member that one holds all there is, and could not agree to a removal alone.
-         :ok <- if(node() in members and length(members) > 2, do: raft_remove(store, member, node()), else: :ok),
-         :ok <- :khepri_cluster.join({store, member}, timeout),
+         :ok <- until(deadline, fn -> forget_former(store, member) end),
+         :ok <- until(deadline, fn -> :khepri_cluster.join({store, member}, timeout) end),
          :ok <- Lifecycle.sync_identity(),
-         {:ok, members} <- :erpc.call(member, __MODULE__, :members, [store], timeout),
-         do: sync_all(members -- [node()])
-  catch
-    :error, {:erpc, reason} -> {:error, {:join, %{member: member, reason: reason}}}
+         do: until(deadline, fn -> sync_others(store, member) end)
+  end
+
+  # With one other member that one holds all there is, and could not agree to a removal alone.
+  defp forget_former(store, member) do
+    with {:ok, members} <- remote_members(store, member),
+         do: if(node() in members and length(members) > 2, do: raft_remove(store, member, node()), else: :ok)
+  end
+
+  defp sync_others(store, member) do
+    with {:ok, members} <- remote_members(store, member), do: sync_all(members -- [node()])
+  end
+
+  defp remote_members(store, member) do
+    with failed when is_atom(failed) <- ask(member, :members, [store]), do: {:error, {failed, %{member: member}}}
+  end
+
+  defp until(deadline, fun) do
+    case fun.() do
+      :ok ->
+        :ok
+
+      {:error, reason} ->
+        if System.monotonic_time(:millisecond) > deadline do
+          {:error, {:join, reason}}
+        else
+          Logger.info("joining is not possible yet: #{inspect(reason)}")
+
+          # Nothing tells when it is.
+          receive do
+          after
+            @poll_ms -> until(deadline, fun)
+          end
+        end
+    end
   end
 
   # The member's entry in the logs of the others, and theirs in its own, must outlive a kill too.
