@@ -18,7 +18,8 @@ defmodule Sidekick.Store.Cluster do
   | replace | `remove/2` the dead node from a live one; start the new one with its name in `:members` |
   | replace under the same name | start it on an empty folder |
 
-  Three members survive the loss of one, five of two. Two survive none.
+  Three members survive the loss of one, five of two. Two survive none, and to grow from one to two is the one step
+  that a kill of the new member may block: begin with all members, or back up first.
   """
 
   alias Sidekick.{Options, Store}
@@ -124,19 +125,32 @@ defmodule Sidekick.Store.Cluster do
   def stand(%Options{store: store} = options, standing),
     do: :persistent_term.put({__MODULE__, store}, {standing, options})
 
-  @doc "Brings a member that has just started into its cluster; nothing to do for one that was there before."
-  @spec settle(Options.t(), Folder.note()) :: :ok | {:error, term()}
-  def settle(_options, %{standing: :member}), do: :ok
+  @doc """
+  Finds out how this node comes into its cluster, before its own Raft member exists: one that the cluster still lists must not
+  be there, for its leader would talk to it as to the former one, which ends a fresh member.
+  """
+  @spec prepare(Options.t(), Folder.note()) :: {:ok, :begin | {:join, node(), integer()}} | {:error, term()}
+  def prepare(_options, %{standing: :member}), do: {:ok, :begin}
 
-  def settle(%Options{start_timeout_ms: timeout} = options, _note) do
+  def prepare(%Options{store: store, start_timeout_ms: timeout} = options, _note) do
     deadline = System.monotonic_time(:millisecond) + timeout
 
     case find(options, deadline) do
-      {:join, member} -> join(options, member, deadline)
-      :begin -> :ok
-      {:error, _} = error -> error
+      {:join, member} ->
+        with :ok <- until(deadline, fn -> forget_former(store, member) end), do: {:ok, {:join, member, deadline}}
+
+      :begin ->
+        {:ok, :begin}
+
+      {:error, _} = error ->
+        error
     end
   end
+
+  @doc "Brings a member that has just started into its cluster; nothing to do for one that was there before."
+  @spec settle(Options.t(), :begin | {:join, node(), integer()}) :: :ok | {:error, term()}
+  def settle(_options, :begin), do: :ok
+  def settle(options, {:join, member, deadline}), do: join(options, member, deadline)
 
   defp find(%Options{members: members} = options, deadline) do
     others = members -- [node()]
@@ -165,7 +179,6 @@ defmodule Sidekick.Store.Cluster do
   # A cluster allows one change of its members at a time, and none before its leader is settled; others may be joining too.
   defp join(%Options{store: store, start_timeout_ms: timeout} = options, member, deadline) do
     with :ok <- Folder.write(options, :joining, nil),
-         :ok <- until(deadline, fn -> forget_former(store, member) end),
          :ok <- until(deadline, fn -> :khepri_cluster.join({store, member}, timeout) end),
          :ok <- Lifecycle.sync_identity(),
          do: until(deadline, fn -> sync_others(store, member) end)
