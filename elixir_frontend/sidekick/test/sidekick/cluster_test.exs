@@ -89,8 +89,10 @@ defmodule Sidekick.ClusterTest do
     seed = :rand.uniform(1_000_000_000)
     IO.puts("seed of the kills while joining: #{seed}")
     _ = :rand.seed(:exsss, seed)
-    [first, second] = plan(2)
-    [first] = serve([boot(%{first | members: [first.node]})])
+    # Joins a store of two: those agree without it.
+    [first, other, second] = plan(3)
+    two = [first.node, other.node]
+    [first, _other] = serve([boot(%{first | members: two}), boot(%{other | members: two})])
     {:ok, _} = ask(first, upload("s", 1, 10))
     uuid = uuid(first)
 
@@ -102,7 +104,7 @@ defmodule Sidekick.ClusterTest do
 
     [second] = serve([boot(second)])
     assert uuid(second) == uuid
-    assert {:ok, [_, _]} = on(second, Cluster, :members, [])
+    assert {:ok, [_, _, _]} = on(second, Cluster, :members, [])
     assert watermark(second) == 10
     assert {:ok, %{watermark: 20}} = ask(second, upload("s", 11, 20))
     assert watermark(first) == 20

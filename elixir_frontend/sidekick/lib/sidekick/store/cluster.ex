@@ -18,7 +18,8 @@ defmodule Sidekick.Store.Cluster do
   | replace | `remove/2` the dead node from a live one; start the new one with its name in `:members` |
   | replace under the same name | start it on an empty folder |
 
-  Three members survive the loss of one, five of two. Two survive none.
+  Three members survive the loss of one, five of two. Two survive none, and to grow from one to two is the one step
+  that a kill of the new member may block: begin with all members, or back up first.
   """
 
   alias Sidekick.{Options, Store}
@@ -124,17 +125,32 @@ defmodule Sidekick.Store.Cluster do
   def stand(%Options{store: store} = options, standing),
     do: :persistent_term.put({__MODULE__, store}, {standing, options})
 
-  @doc "Brings a member that has just started into its cluster; nothing to do for one that was there before."
-  @spec settle(Options.t(), Folder.note()) :: :ok | {:error, term()}
-  def settle(_options, %{standing: :member}), do: :ok
+  @doc """
+  Finds out how this node comes into its cluster, before its own Raft member exists: one that the cluster still lists must not
+  be there, for its leader would talk to it as to the former one, which ends a fresh member.
+  """
+  @spec prepare(Options.t(), Folder.note()) :: {:ok, :begin | {:join, node(), integer()}} | {:error, term()}
+  def prepare(_options, %{standing: :member}), do: {:ok, :begin}
 
-  def settle(%Options{start_timeout_ms: timeout} = options, _note) do
-    case find(options, System.monotonic_time(:millisecond) + timeout) do
-      {:join, member} -> join(options, member)
-      :begin -> :ok
-      {:error, _} = error -> error
+  def prepare(%Options{store: store, start_timeout_ms: timeout} = options, _note) do
+    deadline = System.monotonic_time(:millisecond) + timeout
+
+    case find(options, deadline) do
+      {:join, member} ->
+        with :ok <- until(deadline, fn -> forget_former(store, member) end), do: {:ok, {:join, member, deadline}}
+
+      :begin ->
+        {:ok, :begin}
+
+      {:error, _} = error ->
+        error
     end
   end
+
+  @doc "Brings a member that has just started into its cluster; nothing to do for one that was there before."
+  @spec settle(Options.t(), :begin | {:join, node(), integer()}) :: :ok | {:error, term()}
+  def settle(_options, :begin), do: :ok
+  def settle(options, {:join, member, deadline}), do: join(options, member, deadline)
 
   defp find(%Options{members: members} = options, deadline) do
     others = members -- [node()]
@@ -160,17 +176,46 @@ defmodule Sidekick.Store.Cluster do
     end
   end
 
-  defp join(%Options{store: store, start_timeout_ms: timeout} = options, member) do
+  # A cluster allows one change of its members at a time, and none before its leader is settled; others may be joining too.
+  defp join(%Options{store: store, start_timeout_ms: timeout} = options, member, deadline) do
     with :ok <- Folder.write(options, :joining, nil),
-         {:ok, members} <- :erpc.call(member, __MODULE__, :members, [store], timeout),
-         # With one other member that one holds all there is, and could not agree to a removal alone.
-         :ok <- if(node() in members and length(members) > 2, do: raft_remove(store, member, node()), else: :ok),
-         :ok <- :khepri_cluster.join({store, member}, timeout),
+         :ok <- until(deadline, fn -> :khepri_cluster.join({store, member}, timeout) end),
          :ok <- Lifecycle.sync_identity(),
-         {:ok, members} <- :erpc.call(member, __MODULE__, :members, [store], timeout),
-         do: sync_all(members -- [node()])
-  catch
-    :error, {:erpc, reason} -> {:error, {:join, %{member: member, reason: reason}}}
+         do: until(deadline, fn -> sync_others(store, member) end)
+  end
+
+  # With one other member that one holds all there is, and could not agree to a removal alone.
+  defp forget_former(store, member) do
+    with {:ok, members} <- remote_members(store, member),
+         do: if(node() in members and length(members) > 2, do: raft_remove(store, member, node()), else: :ok)
+  end
+
+  defp sync_others(store, member) do
+    with {:ok, members} <- remote_members(store, member), do: sync_all(members -- [node()])
+  end
+
+  defp remote_members(store, member) do
+    with failed when is_atom(failed) <- ask(member, :members, [store]), do: {:error, {failed, %{member: member}}}
+  end
+
+  defp until(deadline, fun) do
+    case fun.() do
+      :ok ->
+        :ok
+
+      {:error, reason} ->
+        if System.monotonic_time(:millisecond) > deadline do
+          {:error, {:join, reason}}
+        else
+          Logger.info("joining is not possible yet: #{inspect(reason)}")
+
+          # Nothing tells when it is.
+          receive do
+          after
+            @poll_ms -> until(deadline, fun)
+          end
+        end
+    end
   end
 
   # The member's entry in the logs of the others, and theirs in its own, must outlive a kill too.

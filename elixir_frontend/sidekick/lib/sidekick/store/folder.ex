@@ -59,6 +59,23 @@ defmodule Sidekick.Store.Folder do
     end
   end
 
+  @doc """
+  Takes away what a start that never came to serve left of Raft: a kill may have left it half made. Only from a folder whose
+  note says so, and only files of Ra's names.
+  """
+  @spec clear(Options.t(), note()) :: :ok | {:error, term()}
+  def clear(%Options{data_dir: dir}, %{standing: standing}) when standing in [:new, :joining] do
+    if File.exists?(Path.join(dir, @note)) do
+      for name <- File.ls!(dir),
+          name =~ ~r/\A(meta\.dets|names\.dets|\d+\.wal|[A-Z0-9_]{2,18}[A-Z0-9]{12})\z/,
+          do: File.rm_rf!(Path.join(dir, name))
+    end
+
+    :ok
+  end
+
+  def clear(_options, _note), do: :ok
+
   @doc "Makes names in a folder durable, where the system can."
   @spec sync_directory(Path.t()) :: :ok | {:error, term()}
   def sync_directory(dir) do

@@ -19,8 +19,11 @@ defmodule Sidekick.Store.Lifecycle do
 
     with {:ok, note} <- Folder.open(options),
          :ok <- may_start(note.standing, options),
+         :ok <- Cluster.stand(options, if(note.standing == :member, do: :member, else: :new)),
+         {:ok, way} <- Cluster.prepare(options, note),
+         :ok <- Folder.clear(options, note),
          :ok <- open(options, note),
-         :ok <- Cluster.settle(options, note),
+         :ok <- Cluster.settle(options, way),
          {:ok, members} <- expect_members(options),
          {:ok, uuid} <- identity(options.store, note),
          :ok <- install_procedures(options.store),
@@ -42,10 +45,8 @@ defmodule Sidekick.Store.Lifecycle do
   @spec open(Options.t(), Folder.note()) :: :ok | {:error, term()}
   def open(%Options{store: store, start_timeout_ms: timeout} = options, note) do
     quiet()
-    Cluster.stand(options, if(note.standing == :member, do: :member, else: :new))
-    standing = if note.standing == :new, do: :new, else: note.standing
 
-    with :ok <- Folder.write(options, standing, note.uuid),
+    with :ok <- Folder.write(options, note.standing, note.uuid),
          {:ok, _} <- Application.ensure_all_started(:khepri),
          :ok <- start_system(options),
          {:ok, _} <- :khepri.start(store, store, timeout),
