@@ -20,6 +20,7 @@ use powercut::record::Entry;
 use powercut::{Behind, JOURNAL_ONLY, SYNC_FAILS};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
@@ -266,4 +267,47 @@ fn without_syncs_of_directories_it_would_be_lost() {
         dir_syncs: false,
         ..Honours::ALL
     });
+}
+
+/// What frees a segment may be the very commit whose sync failed before: its file must stay until that commit is durable.
+#[test]
+fn opening_settles_the_last_commit_before_it_removes_what_that_freed() {
+    let place = tempfile::tempdir().expect("temporary directory");
+    let behind = Behind::new(place.path());
+    let options = crash_options(&behind.root().join(BELOW));
+    let file = |id: u64| options.dir.join(format!("journal/{id:016x}.seg"));
+    Runtime::new().expect("a runtime").block_on(async {
+        let buffer = open(&options).await;
+        let mut appended = 0;
+        while !file(3).exists() {
+            let payloads = vec![payload(&"x".repeat(1000)); 8];
+            appended = buffer
+                .append(&stream("s"), payloads, None)
+                .await
+                .expect("appends")
+                .last;
+        }
+        let freed = std::fs::read(file(1)).expect("reads");
+        buffer
+            .advance(&sink("khepri"), &stream("s"), appended)
+            .await
+            .expect("advances");
+        until(&buffer, "segment 1 is freed", |_| !file(1).exists()).await;
+        buffer.close().await;
+        std::fs::write(file(1), freed).expect("puts it back");
+    });
+    let newest = (1..20).rev().find(|id| file(*id).exists());
+    let newest = std::fs::metadata(file(newest.expect("a segment"))).expect("is there");
+    live(&behind, 60, false);
+    let record = behind.record();
+    let settled = record
+        .iter()
+        .position(|entry| matches!(entry, Entry::Sync { inode } if *inode == newest.ino()));
+    let removed = record
+        .iter()
+        .position(|entry| matches!(entry, Entry::Unlink { path } if *path == file(1)));
+    assert!(
+        settled.is_some() && settled < removed,
+        "{settled:?} {removed:?}"
+    );
 }

@@ -126,6 +126,7 @@ impl Reader {
     /// Takes the pauses for other tasks away: for the test that shows what they are for.
     pub(crate) fn never_pause(&mut self) {
         self.frames_in_a_row = u32::MAX;
+        self.pace.never();
     }
 
     #[cfg(test)]

@@ -56,6 +56,8 @@ enum Mode {
     Entering,
     /// Read by the clock.
     Clocked,
+    /// Woken for good.
+    Never,
 }
 
 /// How one connection is read now. Used by its reader.
@@ -77,11 +79,19 @@ impl Pace {
         }
     }
 
+    /// From now on every segment wakes us, for a test of what else lets other tasks run.
+    pub(super) fn never(&mut self) {
+        self.mode = Mode::Never;
+    }
+
     /// To be told how much came, each time that all there was is read.
     pub(super) fn judge(&mut self, stream: &Stream, frames: usize, bytes: usize) {
         let Stream::Plain(tcp) = stream else {
             return;
         };
+        if self.mode == Mode::Never {
+            return;
+        }
         if self.mode == Mode::Woken {
             if frames >= ENTER_FRAMES && bytes <= LEAVE_BYTES {
                 (self.mode, self.patience) = (Mode::Entering, PATIENCE);
@@ -120,7 +130,7 @@ impl Pace {
     /// Reads what is there into the buffer's spare room; `WouldBlock` where nothing is.
     pub(super) fn read(&mut self, stream: &Stream, buffer: &mut BytesMut) -> io::Result<usize> {
         match stream {
-            Stream::Plain(tcp) if self.mode != Mode::Woken => {
+            Stream::Plain(tcp) if matches!(self.mode, Mode::Entering | Mode::Clocked) => {
                 let read = tcp.try_read_buf(buffer);
                 if matches!(&read, Err(e) if e.kind() == io::ErrorKind::WouldBlock) {
                     // An empty period took the readiness back; the socket must wake us once to give it again.

@@ -83,14 +83,6 @@ pub(in crate::buffer) fn recover(options: &Options) -> Result<Recovered, OpenErr
         origin: newest.origin,
         segment_bytes: options.segment_bytes,
     };
-    for header in files
-        .headers
-        .iter()
-        .filter(|header| !last.segments.contains(&header.id))
-    {
-        // Freed durably, but the file outlived a crash.
-        fs::remove_file(dir.file(header.id)).map_err(io_at(&dir.path))?;
-    }
     let (store, mark, mut doubt) = open_index(options, newest.origin);
     if let Some(mark) = &mark {
         refuse_lost_tail(&dir, mark, &last)?;
@@ -119,6 +111,14 @@ pub(in crate::buffer) fn recover(options: &Options) -> Result<Recovered, OpenErr
     };
     let active = dir.open_writable(newest.id).map_err(io_at(&dir.path))?;
     mend(&active, &last).map_err(io_at(&dir.path))?;
+    for header in files
+        .headers
+        .iter()
+        .filter(|header| !last.segments.contains(&header.id))
+    {
+        // The file outlived a crash. Only now, as what freed the segment may be the very commit that was just made durable.
+        fs::remove_file(dir.file(header.id)).map_err(io_at(&dir.path))?;
+    }
     Ok(Recovered {
         tables: *tables,
         dir,

@@ -64,7 +64,10 @@ fn otps_own_supervisor_did_the_same() {
             assert_eq!(which(&otp.alive), told.alive, "the model, {line}");
             assert_eq!(which(&ours.all(State::Running)), told.alive, "{line}");
             let quarantined = ours.all(State::Quarantined).contains(&true);
-            assert_eq!((quarantined, otp.gave_up.contains(&true)), (told.gave_up, told.gave_up));
+            assert_eq!(
+                (quarantined, otp.gave_up.contains(&true)),
+                (told.gave_up, told.gave_up)
+            );
             ended += usize::from(told.gave_up);
             for (child, _) in &told.fails {
                 ours.fails[*child] = 0;
@@ -73,5 +76,8 @@ fn otps_own_supervisor_did_the_same() {
         }
         stories += 1;
     }
-    assert!(stories == 200 && ended > 50, "{stories} stories, {ended} ended");
+    assert!(
+        stories == 200 && ended > 50,
+        "{stories} stories, {ended} ended"
+    );
 }
