@@ -10,6 +10,7 @@
 mod control;
 mod convert;
 mod error;
+mod memory;
 mod ports;
 mod reload;
 mod run_dir;
@@ -62,6 +63,7 @@ struct Running {
 /// # Errors
 /// What could not be started, or the failure that ended it.
 pub fn run(config: Config, overrides: Overrides) -> Result<(), AppError> {
+    memory::keep_little();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(8)
