@@ -222,8 +222,7 @@ async fn a_missing_schema_is_told_with_its_remedy_and_made() {
                 .contains("table matches exists, but its column number is of type text, not int8"),
             "{refused}"
         );
-        let mend =
-            "ALTER TABLE matches DROP COLUMN number; ALTER TABLE matches ADD COLUMN number int8";
+        let mend = "DROP TABLE matches; CREATE TABLE matches (origin uuid, stream text, number int8, at_ms int8, node text)";
         client.batch_execute(mend).await.unwrap();
         let refused = side
             .upload

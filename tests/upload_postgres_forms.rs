@@ -265,88 +265,82 @@ fn settings_file(dir: &Path, server: &Postgres) {
     std::fs::write(dir.join("sidekick.toml"), text).unwrap();
 }
 
+/// A backlog that is there before sidekick starts.
+async fn backlog(dir: &Path, last: u64) {
+    let options = Options::new(dir.join("var/buffer"));
+    let buffer = tokio::task::spawn_blocking(|| Buffer::open(options));
+    let buffer = buffer.await.unwrap().unwrap();
+    for first in (1..=last).step_by(1000) {
+        let record = |n| etf::encode(&Term::map([("n", Term::int(n))]));
+        let payloads = (first..first + 1000).map(record).collect();
+        let appended = buffer.append(&stream("events"), payloads, None).await;
+        appended.unwrap();
+    }
+    buffer.close().await;
+}
+
+/// Has the running sidekick make its tables, and reads what it says.
+fn init(sidekick: &Sidekick) {
+    let sinks = sidekick.ctl_until(&["sink", "list"], |sinks| sinks[0]["error"].is_string());
+    let told = sinks[0]["error"].as_str().unwrap();
+    assert!(told.contains("run  sidekick ctl sink init db"), "{told}");
+    let said = |arguments: &[&str]| String::from_utf8(sidekick.ctl(arguments).stdout).unwrap();
+    let sql = said(&["sink", "init", "db", "--sql"]);
+    let create = "CREATE TABLE IF NOT EXISTS \"sidekick_records\"";
+    assert!(sql.contains(create), "{sql}");
+    let made = sidekick.ctl_json(&["sink", "init", "db"]);
+    let tables = made["tables"].as_array().unwrap();
+    assert_eq!(tables.len(), 5, "{made}");
+    assert!(
+        tables.iter().all(|table| table["done"] == "created"),
+        "{made}"
+    );
+    let again = said(&["sink", "init", "db"]);
+    assert!(
+        again.contains("checked  sidekick_records\n") && again.contains("store "),
+        "{again}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_binary_makes_its_tables_and_survives_kills_between_and_within_uploads() {
     const LAST: u64 = 20_000;
     let (server, dir) = (Postgres::start().await, TempDir::new().unwrap());
     settings_file(dir.path(), &server);
-    let options = Options::new(dir.path().join("var/buffer"));
-    let buffer = tokio::task::spawn_blocking(|| Buffer::open(options))
-        .await
-        .unwrap()
-        .unwrap();
-    for first in (1..=LAST).step_by(1000) {
-        let payloads =
-            (first..first + 1000).map(|n| etf::encode(&Term::map([("n", Term::int(n))])));
-        buffer
-            .append(&stream("events"), payloads.collect(), None)
-            .await
-            .unwrap();
-    }
-    buffer.close().await;
-    drop(buffer);
-
+    backlog(dir.path(), LAST).await;
     let check = sidekick_binary::binary()
         .args(["check", "--config", "sidekick.toml"])
         .current_dir(dir.path())
         .output()
         .unwrap();
     let shown = String::from_utf8(check.stdout).unwrap();
+    assert!(check.status.success(), "{shown}");
     assert!(
-        check.status.success() && shown.contains("url_file") && !shown.contains("hush"),
+        shown.contains("url_file") && !shown.contains("hush"),
         "{shown}"
     );
 
     let mut sidekick = Sidekick::start_in(dir.path());
-    let told = sidekick.wait_log("upload failed");
-    assert!(
-        told.contains("run  sidekick ctl sink init db") && !told.contains("hush"),
-        "{told}"
-    );
-    let sql = sidekick.ctl(&["sink", "init", "db", "--sql"]);
-    let sql = String::from_utf8(sql.stdout).unwrap();
-    assert!(
-        sql.contains("CREATE TABLE IF NOT EXISTS \"sidekick_records\""),
-        "{sql}"
-    );
-    let made = sidekick.ctl_json(&["sink", "init", "db"]);
-    assert!(
-        made["tables"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .all(|table| table["done"] == "created"),
-        "{made}"
-    );
-    let said = String::from_utf8(sidekick.ctl(&["sink", "init", "db"]).stdout).unwrap();
-    assert!(
-        said.contains("checked  sidekick_records\n") && said.contains("store "),
-        "{said}"
-    );
-
+    init(&sidekick);
     let client = client(&server.url("postgres")).await.unwrap();
-    let mut kills = 0;
+    let stored = async || {
+        let count = "SELECT count(*) FROM sidekick_records";
+        let row = client.query_one(count, &[]).await.unwrap();
+        row.get::<_, i64>(0) as u64
+    };
     for goal in [LAST / 10, LAST / 4, LAST / 2] {
-        let stored = async || {
-            client
-                .query_one("SELECT count(*) FROM sidekick_records", &[])
-                .await
-                .unwrap()
-                .get::<_, i64>(0) as u64
-        };
         while stored().await < goal {}
         sidekick.kill();
-        kills += u32::from(stored().await < LAST);
+        assert!(stored().await < LAST, "killed when nothing was left to do");
         sidekick = Sidekick::start_in(dir.path());
     }
-    assert_eq!(kills, 3, "it was killed while it had something to do");
     let sinks = sidekick.ctl_until(&["sink", "list"], |sinks| {
         sinks[0]["lag_records"] == 0 && sinks[0]["state"] == "idle"
     });
-    assert_eq!(sinks[0]["kind"], "postgres");
+    let place = format!("127.0.0.1:{}/postgres", server.port);
     assert_eq!(
-        sinks[0]["node"],
-        format!("127.0.0.1:{}/postgres", server.port)
+        (&sinks[0]["kind"], &sinks[0]["node"]),
+        (&"postgres".into(), &place.into())
     );
     assert_eq!(faults(&client, "events", LAST).await, [""; 0]);
 }
