@@ -190,3 +190,112 @@ fn twice<const N: usize>(names: [&str; N]) -> Option<&str> {
     let mut seen = BTreeSet::new();
     names.into_iter().find(|name| !seen.insert(*name))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Overrides, PayloadForm, SinkKind};
+    use std::os::unix::fs::PermissionsExt;
+
+    /// A configuration with this sink, beside a file `url` that only its owner may read.
+    fn parse(sink: &str) -> Result<Config, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("url");
+        std::fs::write(&file, "postgres://me:hush@127.0.0.1/game\n").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o400)).unwrap();
+        let overrides = Overrides {
+            cookie: Some("cookie".to_owned()),
+            ..Overrides::default()
+        };
+        let text = format!("[[sink]]\nname = \"db\"\n{sink}");
+        Config::parse(&text, &dir.path().join("sidekick.toml"), &overrides)
+            .map_err(|error| error.to_string())
+    }
+
+    const GIVEN: &str = "kind = \"postgres\"\nurl_file = \"url\"\n";
+
+    #[test]
+    fn the_connection_string_is_read_and_shows_nowhere() {
+        let own = "payload = \"bytea\"\ntables = { records = \"game.matches\" }\ncolumns = { seq = \"number\" }\n";
+        let config = parse(&format!("{GIVEN}{own}")).unwrap();
+        let SinkKind::Postgres(postgres) = &config.sinks[0].kind else {
+            panic!("it is of another kind")
+        };
+        assert_eq!(postgres.url.expose(), "postgres://me:hush@127.0.0.1/game");
+        assert_eq!(postgres.payload, PayloadForm::Bytea);
+        assert_eq!(postgres.tables.records, "game.matches");
+        assert_eq!(postgres.columns.seq, "number");
+        assert_eq!(config.warnings, [""; 0]);
+        for shown in [format!("{config:?}"), config.effective()] {
+            assert!(shown.contains("url") && !shown.contains("hush"), "{shown}");
+        }
+        let shown = config.effective();
+        assert!(
+            shown.contains("url_file = ") && shown.contains("\"game.matches\""),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn another_password_is_another_configuration() {
+        let (one, mut other) = (parse(GIVEN).unwrap(), parse(GIVEN).unwrap());
+        assert!(!one.other_sections(&one).contains(&"sink"));
+        let SinkKind::Postgres(postgres) = &mut other.sinks[0].kind else {
+            panic!("it is of another kind")
+        };
+        let SinkKind::Postgres(before) = &one.sinks[0].kind else {
+            panic!("it is of another kind")
+        };
+        *postgres = before.clone();
+        assert!(!one.other_sections(&other).contains(&"sink"));
+        let SinkKind::Postgres(postgres) = &mut other.sinks[0].kind else {
+            panic!("it is of another kind")
+        };
+        postgres.url = crate::config::DatabaseUrl::new(
+            "postgres://me:other@127.0.0.1/game",
+            postgres.url.source().clone(),
+        );
+        assert!(one.other_sections(&other).contains(&"sink"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        for (more, part) in [
+            ("nodes = [\"f@127.0.0.1\"]\n", "has no nodes"),
+            (
+                "tables = { records = \"a\\\"b\" }\n",
+                "`tables.records` cannot be",
+            ),
+            (
+                "tables = { state = \"a.b.c\" }\n",
+                "`tables.state` cannot be",
+            ),
+            (
+                "tables = { state = \"sidekick_store\" }\n",
+                "two `tables` are named",
+            ),
+            ("columns = { seq = \"Seq\" }\n", "`columns.seq` cannot be"),
+            (
+                "columns = { seq = \"stream\" }\n",
+                "two `columns` are named",
+            ),
+            ("cert_file = \"x\"\n", "belong together"),
+            ("connections = 0\n", "from 1 to 32"),
+            ("url_env = \"X\"\n", "needs one of `url_file`"),
+        ] {
+            let told = parse(&format!("{GIVEN}{more}")).unwrap_err();
+            assert!(told.contains(part), "{more}: {told}");
+        }
+        let told = parse("kind = \"postgres\"\nurl_file = \"none\"\n").unwrap_err();
+        assert!(told.contains("cannot be read"), "{told}");
+        let told = parse("kind = \"postgres\"\nurl_env = \"SIDEKICK_NOWHERE\"\n").unwrap_err();
+        assert!(told.contains("has no SIDEKICK_NOWHERE"), "{told}");
+        let beam = "kind = \"beam\"\nnodes = [\"f@127.0.0.1\"]\nurl_file = \"url\"\n";
+        let told = parse(beam).unwrap_err();
+        assert!(
+            told.contains("`url_file` is for sinks of kind \"postgres\""),
+            "{told}"
+        );
+        let told = parse("kind = \"mongo\"\n").unwrap_err();
+        assert!(told.contains("write \"beam\" or \"postgres\""), "{told}");
+    }
+}

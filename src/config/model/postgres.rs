@@ -58,6 +58,11 @@ impl DatabaseUrl {
     pub fn expose(&self) -> &str {
         &self.secret
     }
+
+    /// Where it came from.
+    pub fn source(&self) -> &UrlSource {
+        &self.source
+    }
 }
 
 impl Serialize for DatabaseUrl {
