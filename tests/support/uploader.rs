@@ -52,6 +52,11 @@ pub struct Side {
 
 impl Side {
     pub async fn start(dir: &Path, config: &PostgresConfig) -> Self {
+        Self::start_with(dir, config, 200).await
+    }
+
+    /// With uploads of up to so many records.
+    pub async fn start_with(dir: &Path, config: &PostgresConfig, batch_records: usize) -> Self {
         let mut options = Options::new(dir);
         options.sinks = vec![SinkRule {
             name: sink(),
@@ -68,7 +73,7 @@ impl Side {
             timeout: Duration::from_secs(5),
             pause_min: Duration::from_millis(10),
             pause_max: Duration::from_millis(200),
-            batch_records: 200,
+            batch_records,
             ..SinkOptions::postgres(sink(), database)
         };
         let upload = Upload::start(&buffer, &node, vec![sink], &Shutdown::new());
