@@ -44,7 +44,8 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// Crates that only some paths may name (tests may compare with them).
 const CRATES: &[(&str, &[&str])] = &[
     ("erl_dist", &["src/dist"]),
-    ("rustls", &["src/dist/tls"]),
+    ("rustls", &["src/dist/tls", "src/upload/postgres"]),
+    ("tokio_rustls", &["src/upload/postgres"]),
     ("sled", &["src/buffer/index"]),
     ("erl_rpc", &["src/ctl"]),
     ("eetf", &["src/ctl", "src/dist"]),

@@ -4,7 +4,8 @@ use crate::api::{ApiError, Parts, Request, events, reply};
 use crate::buffer::{AppendError, Change, Producer, ReadError};
 use crate::etf::{self, Term};
 use crate::godot;
-use crate::types::{Key, Payload, Scope, Sequence, StreamName};
+use crate::types::{Key, Payload, Scope, Sequence, SinkName, StreamName};
+use crate::upload::InitError;
 
 /// Bytes of payload in one reply of `read`.
 const READ_BYTES: usize = 16 << 20;
@@ -221,4 +222,34 @@ pub fn sinks(parts: &Parts) -> Term {
         ])
     });
     Term::list(sinks.collect::<Vec<_>>())
+}
+
+/// Makes the tables of a sink, or tells the statements that would.
+pub async fn init_sink(parts: &Parts, sink: &SinkName, sql: bool) -> Result<Term, ApiError> {
+    if sql {
+        let sql = parts.upload.schema_sql(sink).map_err(init_error)?;
+        return Ok(Term::map([("sql", Term::text(&sql))]));
+    }
+    let done = parts.upload.init(sink).await.map_err(init_error)?;
+    let tables = done.tables.iter().map(|(name, made)| {
+        let done = if *made { "created" } else { "checked" };
+        Term::map([("name", Term::text(name)), ("done", Term::atom(done))])
+    });
+    Ok(Term::map([
+        ("sink", Term::Binary(sink.to_bytes())),
+        ("store", Term::text(&done.store)),
+        ("tables", Term::list(tables.collect::<Vec<_>>())),
+    ]))
+}
+
+// By value, for `map_err`.
+#[allow(clippy::needless_pass_by_value)]
+fn init_error(error: InitError) -> ApiError {
+    let what = || vec![("what", Term::atom("sink"))];
+    match error {
+        InitError::UnknownSink => ApiError::refused("not_found", what(), ""),
+        InitError::NoTables => ApiError::refused("no_tables", what(), error.to_string()),
+        InitError::Unfit { .. } => ApiError::refused("unfit_table", vec![], error.to_string()),
+        error => ApiError::refused("database", vec![], error.to_string()),
+    }
 }

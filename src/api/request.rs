@@ -76,6 +76,10 @@ pub enum Request {
     StateHistory(Scope, Key),
     Sinks,
     ForgetSink(SinkName),
+    InitSink {
+        sink: SinkName,
+        sql: bool,
+    },
     DrainSinks {
         timeout_ms: u64,
     },
@@ -117,7 +121,7 @@ impl Request {
         let request = match (name, count) {
             ("info", 0) => Self::Info,
             ("reload", 0 | 1) => Self::Reload {
-                plan: a.plan_option()?,
+                plan: a.flag_option("plan", "a map with :plan, true or false")?,
             },
             ("servers", 0) => Self::Servers,
             ("server", 1) => Self::Server(a.server()?),
@@ -149,6 +153,10 @@ impl Request {
             ("state_history", 2) => Self::StateHistory(a.scope()?, a.key()?),
             ("sinks", 0) => Self::Sinks,
             ("forget_sink", 1) => Self::ForgetSink(a.sink()?),
+            ("init_sink", 1 | 2) => Self::InitSink {
+                sink: a.sink()?,
+                sql: a.flag_option("sql", "a map with :sql, true or false")?,
+            },
             ("drain_sinks", 1) => Self::DrainSinks {
                 timeout_ms: a.number("timeout_ms")?,
             },
@@ -219,15 +227,12 @@ impl Arguments {
             .clamp(1, MAX_LIMIT))
     }
 
-    fn plan_option(&mut self) -> Result<bool, ApiError> {
+    fn flag_option(&mut self, name: &str, expected: &'static str) -> Result<bool, ApiError> {
         let Some(options) = self.values.next() else {
             return Ok(false);
         };
-        let plan = options.map_get("plan").and_then(Term::as_bool);
-        plan.ok_or(ApiError::argument(
-            "options",
-            "a map with :plan, true or false",
-        ))
+        let flag = options.map_get(name).and_then(Term::as_bool);
+        flag.ok_or(ApiError::argument("options", expected))
     }
 
     fn log_options(&mut self) -> Result<(usize, Option<u64>), ApiError> {

@@ -38,6 +38,7 @@ async fn handle(parts: &Arc<Parts>, caller: &Atom, request: Request) -> Result<T
             ))
         }
         Request::Sinks => Ok(data::sinks(parts)),
+        Request::InitSink { sink, sql } => data::init_sink(parts, &sink, sql).await,
         Request::DrainSinks { timeout_ms } => {
             if parts
                 .upload

@@ -41,6 +41,7 @@ impl fmt::Display for Told<'_> {
             Request::StateHistory(scope, key) => write!(f, "state_history {scope} {key}"),
             Request::Sinks => f.write_str("sinks"),
             Request::ForgetSink(sink) => write!(f, "forget_sink {sink}"),
+            Request::InitSink { sink, sql } => write!(f, "init_sink {sink} sql={sql}"),
             Request::DrainSinks { timeout_ms } => write!(f, "drain_sinks {timeout_ms}"),
             Request::Subscribe { topics, .. } => write!(f, "subscribe {topics:?}"),
             Request::Unsubscribe(_) => f.write_str("unsubscribe"),

@@ -6,7 +6,7 @@ use crate::config::{
 };
 use crate::node::{self, NodeName, NodeOptions};
 use crate::supervisor::{Backoff, Group, OnExit, ServerSpec, SupervisorOptions};
-use crate::upload::SinkOptions;
+use crate::upload::{PostgresOptions, SinkOptions};
 use crate::{buffer, config, godot, supervisor};
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -76,11 +76,12 @@ pub fn node_options(config: &Config) -> Result<NodeOptions, AppError> {
     })
 }
 
-/// Whether the certificates that the configuration names can be used. Reads them, and nothing else.
+/// Whether the certificates that the configuration names, and the connection strings, can be used. Connects nowhere.
 ///
 /// # Errors
 /// Names the file and the remedy.
 pub fn check_certificates(config: &Config) -> Result<(), AppError> {
+    sinks(config)?;
     node_options(config)?
         .check_tls()
         .map_err(|error| AppError::Config(error.to_string()))
@@ -100,6 +101,7 @@ pub fn nodes_to_keep(config: &Config) -> Result<Vec<NodeName>, AppError> {
     for sink in &config.sinks {
         match &sink.kind {
             SinkKind::Beam { nodes } => names.extend(nodes.iter().map(String::as_str)),
+            SinkKind::Postgres(_) => {}
         }
     }
     names.into_iter().map(node_name).collect()
@@ -108,17 +110,24 @@ pub fn nodes_to_keep(config: &Config) -> Result<Vec<NodeName>, AppError> {
 /// Options of each sink.
 pub fn sinks(config: &Config) -> Result<Vec<SinkOptions>, AppError> {
     let options = config.sinks.iter().map(|sink| {
-        let SinkKind::Beam { nodes } = &sink.kind;
-        let nodes = nodes
-            .iter()
-            .map(|name| node_name(name))
-            .collect::<Result<_, _>>()?;
+        let name = sink.name.clone();
+        let to = match &sink.kind {
+            SinkKind::Beam { nodes } => {
+                let nodes = nodes.iter().map(|name| node_name(name));
+                SinkOptions::new(name, nodes.collect::<Result<_, _>>()?)
+            }
+            SinkKind::Postgres(config) => {
+                let options = PostgresOptions::new(name.clone(), config)
+                    .map_err(|error| AppError::Config(error.to_string()))?;
+                SinkOptions::postgres(name, options)
+            }
+        };
         Ok(SinkOptions {
             streams: sink.streams.clone(),
             batch_records: sink.limits.records as usize,
             batch_bytes: usize::try_from(sink.limits.bytes).unwrap_or(usize::MAX),
             timeout: sink.limits.timeout,
-            ..SinkOptions::new(sink.name.clone(), nodes)
+            ..to
         })
     });
     options.collect()

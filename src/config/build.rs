@@ -77,7 +77,7 @@ impl<'a> Context<'a> {
 
 /// Checks everything and freezes it.
 pub(super) fn build(raw: RawConfig, context: &mut Context<'_>) -> Result<Config, Fault> {
-    let sinks = sinks::build(raw.sink)?;
+    let sinks = sinks::build(raw.sink, context)?;
     let node = node::build(raw.node, &sinks, context)?;
     let run = run(raw.run, context)?;
     let session = session(raw.session, &run, context)?;

@@ -21,6 +21,7 @@ mod groups;
 mod machine;
 mod model;
 mod node;
+mod postgres;
 mod raw;
 mod servers;
 mod sinks;
@@ -32,10 +33,11 @@ mod tests;
 
 pub use error::{ConfigError, Place};
 pub use model::{
-    AllowStart, Backoff, BufferConfig, Config, Cookie, Environment, EpmdConfig, GroupConfig, Keep,
-    LogConfig, LogFormat, NodeConfig, OnExit, Restart, RunConfig, ServerConfig, SessionConfig,
-    SinkConfig, SinkKind, SinkLimits, SinkStart, StateRule, Strategy, StreamLimit, StreamRule,
-    TlsConfig, WhenFull,
+    AllowStart, Backoff, BufferConfig, Columns, Config, Cookie, DatabaseUrl, Environment,
+    EpmdConfig, GroupConfig, Keep, LogConfig, LogFormat, NodeConfig, OnExit, PayloadForm,
+    PostgresConfig, Restart, RunConfig, ServerConfig, SessionConfig, SinkConfig, SinkKind,
+    SinkLimits, SinkStart, StateRule, Strategy, StreamLimit, StreamRule, Tables, TlsConfig,
+    UrlSource, WhenFull,
 };
 
 use serde::Serialize;
@@ -139,9 +141,21 @@ impl Config {
             ]
         };
         let cookie = self.node.cookie.expose() != other.node.cookie.expose();
+        let urls = self.urls() != other.urls();
         let pairs = text(self).into_iter().zip(text(other));
-        let differs = pairs.filter(|((name, a), (_, b))| a != b || (*name == "node" && cookie));
+        let differs = pairs.filter(|((name, a), (_, b))| {
+            a != b || (*name == "node" && cookie) || (*name == "sink" && urls)
+        });
         differs.map(|((name, _), _)| name).collect()
+    }
+
+    /// Connection strings, which are masked in every other form.
+    fn urls(&self) -> Vec<&str> {
+        let urls = self.sinks.iter().filter_map(|sink| match &sink.kind {
+            SinkKind::Postgres(postgres) => Some(postgres.url.expose()),
+            SinkKind::Beam { .. } => None,
+        });
+        urls.collect()
     }
 
     /// The effective values as TOML, secrets masked.

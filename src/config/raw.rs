@@ -1,6 +1,9 @@
 //! The file as it is written, before any check that needs more than one value.
 
-use super::model::{AllowStart, LogFormat, OnExit, Restart, SinkStart, Strategy, WhenFull};
+use super::model::{
+    AllowStart, Columns, LogFormat, OnExit, PayloadForm, Restart, SinkStart, Strategy, Tables,
+    WhenFull,
+};
 use super::values::{PathOrOff, Ports, Size, Span, SpanOrOff, TimeOfDay};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -182,6 +185,15 @@ pub(super) struct RawSink {
     pub start: SinkStart,
     #[serde(default)]
     pub limits: RawLimits,
+    pub url_file: Option<Spanned<PathBuf>>,
+    pub url_env: Option<Spanned<String>>,
+    pub ca_file: Option<Spanned<PathBuf>>,
+    pub cert_file: Option<Spanned<PathBuf>>,
+    pub key_file: Option<Spanned<PathBuf>>,
+    pub payload: Option<PayloadForm>,
+    pub connections: Option<Spanned<u32>>,
+    pub tables: Option<Tables>,
+    pub columns: Option<Columns>,
 }
 
 #[derive(Deserialize, Default)]

@@ -1,8 +1,10 @@
 //! `[[sink]]`: who gets the uploads.
 
 use super::buffer::check_pattern;
+use super::build::Context;
 use super::error::Fault;
 use super::model::{SinkConfig, SinkKind, SinkLimits};
+use super::postgres;
 use super::raw::{RawLimits, RawSink};
 use crate::types::SinkName;
 use std::ops::Range;
@@ -20,14 +22,14 @@ pub(super) struct Sinks {
     pub nodes: Vec<(Range<usize>, String)>,
 }
 
-pub(super) fn build(raw: Vec<Spanned<RawSink>>) -> Result<Sinks, Fault> {
+pub(super) fn build(raw: Vec<Spanned<RawSink>>, context: &mut Context<'_>) -> Result<Sinks, Fault> {
     let mut sinks = Sinks {
         list: Vec::new(),
         nodes: Vec::new(),
     };
     for sink in raw {
         let whole = sink.span();
-        let sink = sink.into_inner();
+        let mut sink = sink.into_inner();
         let name = SinkName::try_from(sink.name.get_ref().as_str())
             .map_err(|error| Fault::at(sink.name.span(), error.to_string()))?;
         if sinks.list.iter().any(|other| other.name == name) {
@@ -38,25 +40,26 @@ pub(super) fn build(raw: Vec<Spanned<RawSink>>) -> Result<Sinks, Fault> {
                 ),
             ));
         }
-        check_kind(&sink.kind)?;
-        if sink.nodes.is_empty() {
-            return Err(Fault::at(
-                whole,
-                format!("sink {name:?} names no node; add `nodes = [\"frontend@127.0.0.1\"]`"),
-            ));
-        }
-        let streams = streams(sink.streams, &name, whole)?;
-        sinks.nodes.extend(
-            sink.nodes
-                .iter()
-                .map(|node| (node.span(), node.get_ref().clone())),
-        );
+        let kind = match sink.kind.get_ref().as_str() {
+            "beam" => beam(&sink, &name, &whole)?,
+            "postgres" => {
+                let config = postgres::build(&mut sink, &whole, context)?;
+                SinkKind::Postgres(Box::new(config))
+            }
+            other => {
+                return Err(Fault::at(
+                    sink.kind.span(),
+                    format!("unknown sink kind {other:?}; write \"beam\" or \"postgres\""),
+                ));
+            }
+        };
+        let nodes = sink.nodes.iter();
+        let nodes = nodes.map(|node| (node.span(), node.get_ref().clone()));
+        sinks.nodes.extend(nodes);
         sinks.list.push(SinkConfig {
-            kind: SinkKind::Beam {
-                nodes: sink.nodes.into_iter().map(Spanned::into_inner).collect(),
-            },
+            kind,
+            streams: streams(sink.streams, &name, whole)?,
             name,
-            streams,
             start: sink.start,
             limits: limits(sink.limits)?,
         });
@@ -64,13 +67,18 @@ pub(super) fn build(raw: Vec<Spanned<RawSink>>) -> Result<Sinks, Fault> {
     Ok(sinks)
 }
 
-fn check_kind(kind: &Spanned<String>) -> Result<(), Fault> {
-    let message = match kind.get_ref().as_str() {
-        "beam" => return Ok(()),
-        "postgres" => "sinks of kind \"postgres\" are not in this version; write kind = \"beam\", or remove this sink".to_owned(),
-        other => format!("unknown sink kind {other:?}; this version knows \"beam\""),
-    };
-    Err(Fault::at(kind.span(), message))
+fn beam(sink: &RawSink, name: &SinkName, whole: &Range<usize>) -> Result<SinkKind, Fault> {
+    postgres::refuse(sink, whole)?;
+    if sink.nodes.is_empty() {
+        return Err(Fault::at(
+            whole.clone(),
+            format!("sink {name:?} names no node; add `nodes = [\"frontend@127.0.0.1\"]`"),
+        ));
+    }
+    let nodes = sink.nodes.iter().map(|node| node.get_ref().clone());
+    Ok(SinkKind::Beam {
+        nodes: nodes.collect(),
+    })
 }
 
 fn streams(

@@ -295,7 +295,7 @@ fn faults_name_place_thing_and_remedy() {
         ),
         (
             "[[sink]]\nname = \"a\"\nkind = \"postgres\"\n".into(),
-            &[":3:8", "not in this version", "kind = \"beam\""],
+            &[":1:1", "`url_file`", "`url_env`"],
         ),
         (
             "[[sink]]\nname = \"a\"\nkind = \"beam\"\n".into(),

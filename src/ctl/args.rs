@@ -128,6 +128,14 @@ pub enum Command {
 pub enum SinkCommand {
     /// Where each sink stands
     List,
+    /// Make the tables of a sink of kind "postgres" where they are missing, and check those that are there
+    Init {
+        /// Its name
+        sink: String,
+        /// Print the statements, and do nothing
+        #[arg(long)]
+        sql: bool,
+    },
     /// Give up the cursors of a sink that the configuration no longer holds, so that they stop pinning data
     Forget {
         /// Its name

@@ -103,12 +103,23 @@ async fn ask(connection: &mut Connection, command: &Command) -> Result<Value, Ct
             let arguments = vec![text(scope), text(key)];
             connection.call(request, arguments).await
         }
-        Command::Sink {
-            command: SinkCommand::List,
-        } => connection.call("sinks", vec![]).await,
-        Command::Sink {
-            command: SinkCommand::Forget { sink },
-        } => {
+        Command::Sink { command } => ask_of_sinks(connection, command).await,
+    }
+}
+
+async fn ask_of_sinks(
+    connection: &mut Connection,
+    command: &SinkCommand,
+) -> Result<Value, CtlError> {
+    match command {
+        SinkCommand::List => connection.call("sinks", vec![]).await,
+        SinkCommand::Init { sink, sql } => {
+            let options = map(vec![("sql", boolean(*sql))]);
+            connection
+                .call("init_sink", vec![text(sink), options])
+                .await
+        }
+        SinkCommand::Forget { sink } => {
             connection.call("forget_sink", vec![text(sink)]).await?;
             Ok(json!({ "sink": sink, "done": "forgotten" }))
         }
@@ -192,6 +203,9 @@ fn tell(command: &Command, answer: &Value) -> String {
         Command::Sink {
             command: SinkCommand::List,
         } => show::sinks(answer),
+        Command::Sink {
+            command: SinkCommand::Init { .. },
+        } => show::initialized(answer),
         Command::Status { server: Some(_) } | Command::Info => show::fields(answer),
         Command::Crashes {
             number: Some(_), ..

@@ -239,6 +239,17 @@ pub fn document(answer: &Value) -> String {
     format!("{answer:#}\n")
 }
 
+/// Which tables of a sink were made, or the statements that make them.
+pub fn initialized(answer: &Value) -> String {
+    if let Some(sql) = answer["sql"].as_str() {
+        return sql.to_owned();
+    }
+    let tables = items(&answer["tables"]).iter();
+    let told =
+        lines(tables.map(|table| format!("{}  {}", plain(&table["done"]), plain(&table["name"]))));
+    format!("{told}store {}\n", plain(&answer["store"]))
+}
+
 /// What a command did.
 pub fn done(answer: &Value) -> String {
     let what = answer

@@ -91,7 +91,7 @@ impl Core {
     /// A sink before it has seen anything; `store` is what it remembers from before.
     pub(super) fn new(options: SinkOptions, store: Option<StoreId>, seed: u64) -> Self {
         Self {
-            up: vec![false; options.nodes.len()],
+            up: vec![false; options.to.count()],
             preferred: 0,
             target: None,
             store,
@@ -168,7 +168,7 @@ impl Core {
 
     /// Picks the next connected node, from the preferred one on. What another node's store holds is asked anew.
     fn retarget(&mut self) {
-        let count = self.options.nodes.len();
+        let count = self.options.to.count();
         self.target = (0..count)
             .map(|step| (self.preferred + step) % count)
             .find(|&node| self.up[node]);
@@ -354,7 +354,7 @@ impl Core {
             Failure::NotDone(reason) | Failure::Unknown(reason) => {
                 // Another node may answer where this one does not.
                 if let Some(target) = self.target {
-                    self.preferred = (target + 1) % self.options.nodes.len();
+                    self.preferred = (target + 1) % self.options.to.count();
                 }
                 self.retarget();
                 self.pause(now, reason);

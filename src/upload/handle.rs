@@ -1,11 +1,13 @@
 //! The handle of all sinks.
 
-use super::options::SinkOptions;
+use super::options::{Destination, SinkOptions};
+use super::postgres::{Database, InitError, Initialized};
 use super::sink::{Command, Sink};
 use super::status::SinkStatus;
 use crate::buffer::Buffer;
 use crate::node::Node;
 use crate::shutdown::Shutdown;
+use crate::types::SinkName;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -19,8 +21,10 @@ pub struct Upload {
 }
 
 struct Handle {
+    name: SinkName,
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<SinkStatus>,
+    database: Option<Arc<Database>>,
 }
 
 impl Upload {
@@ -34,11 +38,24 @@ impl Upload {
     ) -> Self {
         let stopped = CancellationToken::new();
         let handles = sinks.into_iter().map(|options| {
-            node.keep_connected(options.nodes.clone());
-            let (sink, status) = Sink::new(buffer.clone(), node.clone(), options);
+            node.keep_connected(options.to.nodes().to_vec());
+            let database = match &options.to {
+                Destination::Beam(_) => None,
+                Destination::Postgres(database) => {
+                    let database = Database::new((**database).clone(), options.timeout);
+                    Some(Arc::new(database))
+                }
+            };
+            let name = options.name.clone();
+            let (sink, status) = Sink::new(buffer.clone(), node.clone(), options, database.clone());
             let (commands, received) = mpsc::channel(8);
             tokio::spawn(sink.run(received, stopped.clone()));
-            Handle { commands, status }
+            Handle {
+                name,
+                commands,
+                status,
+                database,
+            }
         });
         let upload = Self {
             sinks: Arc::new(handles.collect()),
@@ -69,6 +86,28 @@ impl Upload {
         }));
         let stored = tokio::time::timeout(deadline, all).await;
         stored.is_ok_and(|stored| stored.into_iter().all(|stored| stored))
+    }
+
+    /// Makes the tables of a sink of kind `postgres` where they are missing, and checks those that are there.
+    ///
+    /// # Errors
+    /// Says what the database refused, or what is wrong with a table.
+    pub async fn init(&self, sink: &SinkName) -> Result<Initialized, InitError> {
+        self.database(sink)?.init().await
+    }
+
+    /// The statements by which [`init`](Self::init) makes them.
+    ///
+    /// # Errors
+    /// Where no such sink runs, or it has no tables.
+    pub fn schema_sql(&self, sink: &SinkName) -> Result<String, InitError> {
+        Ok(self.database(sink)?.schema_sql())
+    }
+
+    fn database(&self, sink: &SinkName) -> Result<&Arc<Database>, InitError> {
+        let handle = self.sinks.iter().find(|handle| handle.name == *sink);
+        let database = &handle.ok_or(InitError::UnknownSink)?.database;
+        database.as_ref().ok_or(InitError::NoTables)
     }
 
     /// Ends the tasks; what is under way may or may not be stored, and is asked for next time.

@@ -1,16 +1,57 @@
 //! What a sink is started with.
 
+use super::postgres::PostgresOptions;
 use crate::node::NodeName;
 use crate::types::SinkName;
 use std::time::Duration;
 
-/// A sink of kind `beam`: the process `Elixir.Sidekick.Ingest` on any of these nodes.
+/// Where a sink uploads to.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    /// The process `Elixir.Sidekick.Ingest` on any of these nodes, the preferred one first; they alone may acknowledge.
+    Beam(Vec<NodeName>),
+    /// Tables of a database.
+    Postgres(Box<PostgresOptions>),
+}
+
+impl Destination {
+    /// The kind, as in the configuration.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Beam(_) => "beam",
+            Self::Postgres(_) => "postgres",
+        }
+    }
+
+    /// How many places there are to fail over among.
+    pub(super) fn count(&self) -> usize {
+        self.nodes().len().max(1)
+    }
+
+    /// The nodes, where it has any.
+    pub(super) fn nodes(&self) -> &[NodeName] {
+        match self {
+            Self::Beam(nodes) => nodes,
+            Self::Postgres(_) => &[],
+        }
+    }
+
+    /// How people call the place with this index.
+    pub(super) fn label(&self, index: usize) -> String {
+        match self {
+            Self::Beam(nodes) => nodes[index].to_string(),
+            Self::Postgres(options) => options.label(),
+        }
+    }
+}
+
+/// A sink.
 #[derive(Debug, Clone)]
 pub struct SinkOptions {
     /// Keys the cursors.
     pub name: SinkName,
-    /// The nodes that may acknowledge, the preferred one first.
-    pub nodes: Vec<NodeName>,
+    /// Where to.
+    pub to: Destination,
     /// The streams to upload, as patterns in which `*` stands for any bytes.
     pub streams: Vec<String>,
     /// Most records in one upload.
@@ -34,9 +75,21 @@ pub struct SinkOptions {
 impl SinkOptions {
     /// Defaults: all streams, uploads of up to 1000 records or 1 MiB after 50 ms, state after 100 ms.
     pub fn new(name: SinkName, nodes: Vec<NodeName>) -> Self {
+        Self::to(name, Destination::Beam(nodes))
+    }
+
+    /// The same for a database, with an upload under way for each of its connections.
+    pub fn postgres(name: SinkName, options: PostgresOptions) -> Self {
+        Self {
+            in_flight: options.connections,
+            ..Self::to(name, Destination::Postgres(Box::new(options)))
+        }
+    }
+
+    fn to(name: SinkName, to: Destination) -> Self {
         Self {
             name,
-            nodes,
+            to,
             streams: vec!["*".to_owned()],
             batch_records: 1000,
             batch_bytes: 1 << 20,

@@ -54,7 +54,8 @@ pub(super) enum StateOutcome {
 }
 
 /// A failure that says nothing about the data.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub(super) enum Failure {
     /// Nothing was done, for sure: worth another try.
     NotDone(String),

@@ -6,15 +6,19 @@ use super::core::Input;
 use super::lane::Extent;
 use super::options::SinkOptions;
 use super::outcome::{Failure, Outcome, StateOutcome};
+use super::postgres::{self, Database};
 use crate::buffer::{Buffer, StreamInfo};
-use crate::node::{Node, NodeName};
+use crate::node::Node;
 use crate::types::{Scope, Sequence, SinkName, StreamName};
+use std::sync::Arc;
 
 /// What a request needs.
 #[derive(Clone)]
 pub(super) struct Requests {
     pub(super) buffer: Buffer,
     pub(super) node: Node,
+    /// That of a sink of kind `postgres`.
+    pub(super) database: Option<Arc<Database>>,
     pub(super) options: SinkOptions,
 }
 
@@ -25,29 +29,31 @@ impl Requests {
     }
 
     /// Asks for the watermark.
-    pub(super) async fn ask(self, node: NodeName, stream: StreamName) -> Input {
-        let request = beam::watermark(self.buffer.origin(), &stream);
-        let reply = self.call(&node, request).await;
-        let outcome = beam::outcome(reply);
+    pub(super) async fn ask(self, node: usize, stream: StreamName) -> Input {
+        let origin = self.buffer.origin();
+        let outcome = match &self.database {
+            Some(database) => database.watermark(origin, &stream).await,
+            None => beam::outcome(self.call(node, beam::watermark(origin, &stream)).await),
+        };
         self.with_extent(stream, outcome, Input::Asked)
     }
 
     /// Uploads up to `limit` records behind `after`.
     pub(super) async fn send(
         self,
-        node: NodeName,
+        node: usize,
         stream: StreamName,
         watermark: Sequence,
         after: Sequence,
         limit: usize,
     ) -> Input {
-        let outcome = self.upload(&node, &stream, watermark, after, limit).await;
+        let outcome = self.upload(node, &stream, watermark, after, limit).await;
         self.with_extent(stream, outcome, Input::Sent)
     }
 
     async fn upload(
         &self,
-        node: &NodeName,
+        node: usize,
         stream: &StreamName,
         watermark: Sequence,
         after: Sequence,
@@ -69,26 +75,44 @@ impl Requests {
         if after > watermark {
             dropped.push((watermark + 1, after));
         }
+        let dropped = apart(dropped, watermark, last);
+        let (origin, name) = (self.buffer.origin(), self.node.name().as_str());
+        if let Some(database) = &self.database {
+            let upload = postgres::Upload {
+                origin,
+                node: name,
+                stream,
+                last,
+                dropped: &dropped,
+                records: &records,
+            };
+            return database.upload(upload).await;
+        }
         let request = beam::upload(beam::Upload {
-            origin: self.buffer.origin(),
-            node: self.node.name().as_str(),
+            origin,
+            node: name,
             stream,
             after,
             last,
-            dropped: apart(dropped, watermark, last),
+            dropped,
             records,
         });
         beam::outcome(self.call(node, request).await)
     }
 
     /// Uploads the changes of a scope, where there are any.
-    pub(super) async fn send_state(self, node: NodeName, scope: Scope) -> Input {
+    pub(super) async fn send_state(self, node: usize, scope: Scope) -> Input {
         let delta = self.buffer.state_delta(&self.options.name, &scope).await;
         let outcome = match delta {
             Ok(None) => StateOutcome::Clean,
             Ok(Some(delta)) => {
-                let request = beam::upload_state(self.buffer.origin(), &scope, &delta);
-                beam::state_outcome(delta.after, self.call(&node, request).await)
+                let origin = self.buffer.origin();
+                if let Some(database) = &self.database {
+                    database.upload_state(origin, &scope, &delta).await
+                } else {
+                    let request = beam::upload_state(origin, &scope, &delta);
+                    beam::state_outcome(delta.after, self.call(node, request).await)
+                }
             }
             Err(error) => StateOutcome::Failed(Failure::Buffer(error.to_string())),
         };
@@ -97,10 +121,11 @@ impl Requests {
 
     async fn call(
         &self,
-        node: &NodeName,
+        node: usize,
         request: crate::etf::Term,
     ) -> Result<crate::etf::Term, crate::node::CallError> {
         let timeout = self.options.timeout;
+        let node = &self.options.to.nodes()[node];
         self.node.call(INGEST, node, request, timeout).await
     }
 

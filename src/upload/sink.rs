@@ -2,8 +2,9 @@
 
 use super::core::{Action, Core, Input};
 use super::lane::Moment;
-use super::options::SinkOptions;
+use super::options::{Destination, SinkOptions};
 use super::outcome::StoreId;
+use super::postgres::Database;
 use super::requests::{Requests, extent_of};
 use super::status::{SinkState, SinkStatus};
 use crate::buffer::{Buffer, Change, SinkRule, Start};
@@ -12,6 +13,7 @@ use crate::node::{Node, NodeName, PeerEvent};
 use crate::types::{Key, Scope, SinkName};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -49,6 +51,7 @@ impl Sink {
         buffer: Buffer,
         node: Node,
         options: SinkOptions,
+        database: Option<Arc<Database>>,
     ) -> (Self, watch::Receiver<SinkStatus>) {
         let rule = SinkRule {
             name: options.name.clone(),
@@ -59,6 +62,7 @@ impl Sink {
         let requests = Requests {
             buffer,
             node,
+            database,
             options,
         };
         let (status, seen) = watch::channel(status_of(&core, &requests.options));
@@ -170,25 +174,21 @@ impl Sink {
     async fn act(&mut self, actions: Vec<Action>) {
         for action in actions {
             let requests = self.requests.clone();
-            let node = |index: usize| requests.options.nodes[index].clone();
             match action {
-                Action::Ask(index, stream) => {
-                    let node = node(index);
+                Action::Ask(node, stream) => {
                     self.under_way.push(Box::pin(requests.ask(node, stream)));
                 }
                 Action::Send {
-                    node: index,
+                    node,
                     stream,
                     watermark,
                     after,
                     limit,
                 } => {
-                    let node = node(index);
                     let request = requests.send(node, stream, watermark, after, limit);
                     self.under_way.push(Box::pin(request));
                 }
-                Action::SendState(index, scope) => {
-                    let node = node(index);
+                Action::SendState(node, scope) => {
                     self.under_way
                         .push(Box::pin(requests.send_state(node, scope)));
                 }
@@ -219,7 +219,7 @@ impl Sink {
     }
 
     async fn peer(&mut self, name: &NodeName, up: bool) {
-        let nodes = &self.requests.options.nodes;
+        let nodes = self.requests.options.to.nodes();
         if let Some(index) = nodes.iter().position(|node| node == name) {
             let input = if up {
                 Input::Up(index)
@@ -231,7 +231,11 @@ impl Sink {
     }
 
     async fn meet_peers(&mut self) {
-        for node in self.requests.options.nodes.clone() {
+        // A database is always worth trying: each request connects for itself.
+        if let Destination::Postgres(_) = self.requests.options.to {
+            self.take(Input::Up(0)).await;
+        }
+        for node in self.requests.options.to.nodes().to_vec() {
             let up = self.requests.node.is_connected(&node);
             self.peer(&node, up).await;
         }
@@ -305,9 +309,9 @@ fn log(status: &SinkStatus) {
 fn status_of(core: &Core, options: &SinkOptions) -> SinkStatus {
     SinkStatus {
         name: options.name.clone(),
-        kind: "beam",
+        kind: options.to.kind(),
         state: core.state(),
-        node: core.target().map(|index| options.nodes[index].to_string()),
+        node: core.target().map(|index| options.to.label(index)),
         store: core
             .store()
             .map(|store| String::from_utf8_lossy(store).into_owned()),

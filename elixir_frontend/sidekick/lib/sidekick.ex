@@ -31,6 +31,8 @@ defmodule Sidekick do
   import Sidekick.Client.Bang, only: [bang: 1]
 
   @timeout_ms 5_000
+  # sidekick gives the database 30 s.
+  @init_sink_ms 35_000
   @deadline_ms 60_000
   @grace_ms 5_000
 
@@ -275,6 +277,13 @@ defmodule Sidekick do
   def forget_sink(node, sink, opts \\ []), do: request(node, {:forget_sink, sink}, opts)
 
   bang forget_sink(node :: node(), sink :: binary(), opts :: [option()]) :: :ok
+
+  @doc "Makes the tables of a sink of kind `postgres` where they are missing, and checks those that are there."
+  @spec init_sink(node(), binary(), [option()]) :: result(map())
+  def init_sink(node, sink, opts \\ []),
+    do: request(node, {:init_sink, sink}, Keyword.put_new(opts, :timeout, @init_sink_ms))
+
+  bang init_sink(node :: node(), sink :: binary(), opts :: [option()]) :: map()
 
   @doc "Waits until every sink has stored what is in the journal now, at most `deadline:` ms (default 60 s)."
   @spec drain_sinks(node(), [work_option()]) :: done()

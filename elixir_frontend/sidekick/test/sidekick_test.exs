@@ -85,6 +85,7 @@ defmodule SidekickTest do
           {fn -> Sidekick.state(n, "z") end, {:state, "z"}},
           {fn -> Sidekick.sinks(n) end, :sinks},
           {fn -> Sidekick.forget_sink(n, "k") end, {:forget_sink, "k"}},
+          {fn -> Sidekick.init_sink(n, "k") end, {:init_sink, "k"}},
           {fn -> Sidekick.drain_sinks(n) end, {:drain_sinks, 60_000}},
           {fn -> Sidekick.drain_sinks(n, deadline: 7) end, {:drain_sinks, 7}},
           {fn -> Sidekick.subscribe(n, :servers) end, {:subscribe, me, [:servers]}},

@@ -2,11 +2,13 @@
 
 mod buffer;
 mod node;
+mod postgres;
 mod server;
 mod sink;
 
 pub use buffer::{BufferConfig, Keep, StateRule, StreamLimit, StreamRule, WhenFull};
 pub use node::{AllowStart, Cookie, EpmdConfig, NodeConfig, TlsConfig};
+pub use postgres::{Columns, DatabaseUrl, PayloadForm, PostgresConfig, Tables, UrlSource};
 pub use server::{Backoff, Environment, GroupConfig, OnExit, Restart, ServerConfig, Strategy};
 pub use sink::{SinkConfig, SinkKind, SinkLimits, SinkStart};
 
@@ -44,7 +46,8 @@ impl Config {
     /// Every node to which a connection is kept: `[node] connect` and the nodes of the sinks, each once.
     pub fn peers(&self) -> Vec<String> {
         let sinks = self.sinks.iter().flat_map(|sink| match &sink.kind {
-            SinkKind::Beam { nodes } => nodes,
+            SinkKind::Beam { nodes } => nodes.as_slice(),
+            SinkKind::Postgres(_) => &[],
         });
         let mut peers: Vec<String> = Vec::new();
         for node in self.node.connect.iter().chain(sinks) {

@@ -1,5 +1,6 @@
 //! `[[sink]]`: who gets the uploads.
 
+use super::PostgresConfig;
 use crate::config::values::{display, duration_text, size_text};
 use crate::types::SinkName;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ pub enum SinkKind {
         /// Full node names; never empty.
         nodes: Vec<String>,
     },
+    /// Tables of a database.
+    Postgres(Box<PostgresConfig>),
 }
 
 /// Where a sink without a cursor starts.

@@ -1,0 +1,101 @@
+//! One connection, with everything prepared on it.
+
+use super::failure::{Trouble, text};
+use super::options::PostgresOptions;
+use super::statements::Statements;
+use super::tls::Connector;
+use std::time::Duration;
+use tokio_postgres::{Client, Statement};
+
+/// Statements as the database prepared them.
+pub(super) struct Prepared {
+    pub(super) store: Statement,
+    pub(super) watermark: Statement,
+    pub(super) lock_watermark: Statement,
+    pub(super) new_watermark: Statement,
+    pub(super) records: Statement,
+    pub(super) move_watermark: Statement,
+    pub(super) lock_scope: Statement,
+    pub(super) new_scope: Statement,
+    pub(super) delete_state: Statement,
+    pub(super) put_state: Statement,
+    pub(super) move_scope: Statement,
+}
+
+/// An open connection.
+pub(super) struct Connection {
+    client: Client,
+    prepared: Prepared,
+}
+
+impl Connection {
+    /// Connects and prepares. `timeout` is that of a request: what a lost one has locked must not be locked for longer.
+    pub(super) async fn open(
+        options: &PostgresOptions,
+        timeout: Duration,
+    ) -> Result<Self, Trouble> {
+        let client = connect(options).await?;
+        let ms = timeout.as_millis();
+        client
+            .batch_execute(&format!(
+                "SET statement_timeout = {ms}; SET idle_in_transaction_session_timeout = {ms}"
+            ))
+            .await?;
+        let prepared = Prepared::new(&client, &Statements::new(options)).await?;
+        Ok(Self { client, prepared })
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.client.is_closed()
+    }
+
+    pub(super) fn parts(&mut self) -> (&mut Client, &Prepared) {
+        (&mut self.client, &self.prepared)
+    }
+}
+
+/// A client whose connection is served by a task of its own, which ends with the client.
+pub(super) async fn connect(options: &PostgresOptions) -> Result<Client, Trouble> {
+    let connector = Connector::new(options).map_err(Trouble::Connect)?;
+    let connected = options.database().connect(connector).await;
+    let (client, connection) = connected.map_err(|error| Trouble::Connect(text(&error)))?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(error = text(&error), "a connection to the database ended");
+        }
+    });
+    Ok(client)
+}
+
+impl Prepared {
+    async fn new(client: &Client, sql: &Statements) -> Result<Self, Trouble> {
+        let (store, watermark, lock_watermark, new_watermark, records, move_watermark) = tokio::try_join!(
+            client.prepare(&sql.store),
+            client.prepare(&sql.watermark),
+            client.prepare(&sql.lock_watermark),
+            client.prepare(&sql.new_watermark),
+            client.prepare(&sql.records),
+            client.prepare(&sql.move_watermark),
+        )?;
+        let (lock_scope, new_scope, delete_state, put_state, move_scope) = tokio::try_join!(
+            client.prepare(&sql.lock_scope),
+            client.prepare(&sql.new_scope),
+            client.prepare(&sql.delete_state),
+            client.prepare(&sql.put_state),
+            client.prepare(&sql.move_scope),
+        )?;
+        Ok(Self {
+            store,
+            watermark,
+            lock_watermark,
+            new_watermark,
+            records,
+            move_watermark,
+            lock_scope,
+            new_scope,
+            delete_state,
+            put_state,
+            move_scope,
+        })
+    }
+}

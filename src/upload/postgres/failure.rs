@@ -1,0 +1,87 @@
+//! What an error of the database means for a request.
+
+use super::super::outcome::Failure;
+use super::options::PostgresOptions;
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+
+/// Why a transaction did not end well.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Before the commit was sent: nothing was done, as what is not committed is undone.
+    Before(Error),
+    /// After it was sent: without a word from the database it may be done.
+    Commit(Error),
+    /// No connection.
+    Connect(String),
+    /// Nothing was done, and why.
+    NotDone(String),
+    /// The tables are not as they have to be.
+    Schema(String),
+    /// A payload that cannot be sent.
+    Payload(String),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Before(error)
+    }
+}
+
+impl Trouble {
+    pub(super) fn failure(self, options: &PostgresOptions) -> Failure {
+        match self {
+            Self::Before(error) => before(&error, options),
+            Self::Commit(error) => match error.code() {
+                // CockroachDB's "statement completion unknown".
+                Some(code) if code.code() == "40003" => Failure::Unknown(text(&error)),
+                Some(_) => Failure::NotDone(text(&error)),
+                None => {
+                    Failure::Unknown(format!("the answer to a commit was lost: {}", text(&error)))
+                }
+            },
+            Self::Connect(why) => {
+                Failure::NotDone(format!("cannot connect to {}: {why}", options.label()))
+            }
+            Self::Schema(why) => Failure::NotDone(format!("{why}; {}", options.remedy())),
+            Self::NotDone(why) => Failure::NotDone(why),
+            Self::Payload(why) => Failure::Refused(why),
+        }
+    }
+}
+
+fn before(error: &Error, options: &PostgresOptions) -> Failure {
+    let said = text(error);
+    let Some(code) = error.code() else {
+        return Failure::NotDone(said);
+    };
+    if *code == SqlState::UNIQUE_VIOLATION {
+        return Failure::Refused(format!(
+            "{said}: the table holds a record above the watermark, which sidekick did not put there"
+        ));
+    }
+    match &code.code()[..2] {
+        // Values, constraints and sizes: the same request will meet the same answer.
+        "22" | "23" | "54" => Failure::Refused(said),
+        // Tables and columns can be mended without restarting anything, so this is tried again.
+        "42" | "3D" | "3F" => Failure::NotDone(format!("{said}; {}", options.remedy())),
+        _ => Failure::NotDone(said),
+    }
+}
+
+/// An error with its causes. The database's own words, without its detail, which may quote data.
+pub(super) fn text(error: &Error) -> String {
+    if let Some(said) = error.as_db_error() {
+        return format!("{} (SQLSTATE {})", said.message(), said.code().code());
+    }
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,147 @@
+//! A sink of kind `postgres`: records and state into tables of PostgreSQL, or of what speaks its protocol.
+//!
+//! One upload is one transaction: it locks the stream's row in the table of watermarks, stores what lies above, and moves the
+//! watermark. Whoever sends again, and whichever answer got lost, finds the watermark and stores nothing twice. A state upload
+//! does the same with the scope's row and its revision.
+//!
+//! The SQL is what CockroachDB has as well: no `COPY`, no `DO`, no advisory locks, no triggers. Many records go as arrays that
+//! one `INSERT` takes apart by `unnest`.
+//!
+//! [`options`] says where and how, [`tls`] encrypts, [`connection`] holds what is prepared, [`records`] and [`state`] are the
+//! two transactions, [`json`] maps terms, [`schema`] makes the tables, [`failure`] tells what an error means.
+//!
+//! Architecture Invariant: a connection on which anything went wrong is never used again, so that no transaction is ever
+//! continued whose state is in doubt.
+
+mod connection;
+mod failure;
+mod json;
+mod names;
+mod options;
+mod records;
+mod schema;
+mod state;
+mod statements;
+mod tls;
+
+pub use options::{PostgresOptions, PostgresOptionsError, PostgresTls};
+pub use schema::{InitError, Initialized};
+
+use super::outcome::{Failure, Outcome, StateOutcome};
+use crate::buffer::{Record, StateDelta};
+use crate::types::{Origin, Scope, Sequence, StreamName};
+use connection::Connection;
+use failure::Trouble;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// What is uploaded of a stream.
+pub(super) struct Upload<'a> {
+    pub(super) origin: Origin,
+    pub(super) node: &'a str,
+    pub(super) stream: &'a StreamName,
+    pub(super) last: Sequence,
+    pub(super) dropped: &'a [(Sequence, Sequence)],
+    pub(super) records: &'a [Record],
+}
+
+/// The database of a sink. As many connections are kept as requests were under way at once.
+pub(super) struct Database {
+    options: PostgresOptions,
+    timeout: Duration,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Database {
+    /// Connects nowhere yet.
+    pub(super) fn new(options: PostgresOptions, timeout: Duration) -> Self {
+        Self {
+            options,
+            timeout,
+            idle: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Stores what lies above the watermark. Dropped before its end, its outcome is unknown.
+    pub(super) async fn upload(&self, upload: Upload<'_>) -> Outcome {
+        let form = self.options.payload;
+        let work =
+            async |connection: &mut Connection| records::upload(connection, form, &upload).await;
+        self.run(work).await.unwrap_or_else(Outcome::Failed)
+    }
+
+    /// Asks for the watermark.
+    pub(super) async fn watermark(&self, origin: Origin, stream: &StreamName) -> Outcome {
+        let work = async |connection: &mut Connection| {
+            records::watermark(connection, origin, stream).await
+        };
+        self.run(work).await.unwrap_or_else(Outcome::Failed)
+    }
+
+    /// Applies changes of state.
+    pub(super) async fn upload_state(
+        &self,
+        origin: Origin,
+        scope: &Scope,
+        delta: &StateDelta,
+    ) -> StateOutcome {
+        let form = self.options.payload;
+        let work = async |connection: &mut Connection| {
+            state::upload(connection, form, origin, scope, delta).await
+        };
+        self.run(work).await.unwrap_or_else(StateOutcome::Failed)
+    }
+
+    /// Makes the tables where they are missing, and checks those that are there.
+    pub(super) async fn init(&self) -> Result<Initialized, InitError> {
+        schema::init(&self.options).await
+    }
+
+    /// The statements by which [`init`](Self::init) makes them.
+    pub(super) fn schema_sql(&self) -> String {
+        schema::sql(&self.options)
+    }
+
+    /// Does some work on a connection, which is kept where all went well.
+    async fn run<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Connection) -> Result<T, Trouble>,
+    ) -> Result<T, Failure> {
+        let work = async {
+            let mut connection = self.connection().await?;
+            let done = work(&mut connection).await?;
+            self.idle().push(connection);
+            Ok(done)
+        };
+        match tokio::time::timeout(self.timeout, work).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(trouble)) => Err(self.told(trouble)),
+            Err(_) => Err(Failure::Unknown(format!(
+                "no answer from {} within {}",
+                self.options.label(),
+                humantime::format_duration(self.timeout)
+            ))),
+        }
+    }
+
+    async fn connection(&self) -> Result<Connection, Trouble> {
+        loop {
+            let kept = self.idle().pop();
+            match kept {
+                Some(connection) if connection.is_open() => return Ok(connection),
+                Some(_) => {}
+                None => return Connection::open(&self.options, self.timeout).await,
+            }
+        }
+    }
+
+    fn told(&self, trouble: Trouble) -> Failure {
+        // What one connection met, such as the end of the server, the others will meet as well.
+        self.idle().clear();
+        trouble.failure(&self.options)
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,78 @@
+//! The transaction that applies changes of state.
+
+use super::super::outcome::StateOutcome;
+use super::connection::Connection;
+use super::failure::Trouble;
+use super::names;
+use super::options::PayloadForm;
+use super::records::{Parameter, Payloads, store_id};
+use crate::buffer::StateDelta;
+use crate::types::{Origin, Scope};
+use uuid::Uuid;
+
+/// Applies changes where they start at the stored revision and come from no earlier owner. What was applied already is
+/// answered, not applied again.
+pub(super) async fn upload(
+    connection: &mut Connection,
+    form: PayloadForm,
+    origin: Origin,
+    scope: &Scope,
+    delta: &StateDelta,
+) -> Result<StateOutcome, Trouble> {
+    let origin = Uuid::from_bytes(*origin.as_bytes());
+    let scope = names::text(scope.as_bytes());
+    let (client, sql) = connection.parts();
+    let transaction = client.transaction().await?;
+    let of: [Parameter<'_>; 2] = [&origin, &scope];
+    let (store, held) = tokio::try_join!(
+        transaction.query_opt(&sql.store, &[]),
+        transaction.query_opt(&sql.lock_scope, &of),
+    )?;
+    let store = store_id(store)?;
+    let held = if let Some(row) = held {
+        row
+    } else {
+        transaction.execute(&sql.new_scope, &of).await?;
+        transaction.query_one(&sql.lock_scope, &of).await?
+    };
+    let epoch = held.try_get::<_, i64>(0)? as u64;
+    let rev = held.try_get::<_, i64>(1)? as u64;
+    let refused = if delta.epoch < epoch {
+        Some(StateOutcome::StaleEpoch { stored: epoch })
+    } else if rev >= delta.rev {
+        let store = store.clone();
+        Some(StateOutcome::Stored { store, rev })
+    } else if rev != delta.after {
+        let after = delta.after;
+        Some(StateOutcome::Gap { after, rev })
+    } else {
+        None
+    };
+    if let Some(outcome) = refused {
+        transaction.rollback().await?;
+        return Ok(outcome);
+    }
+    let gone: Vec<String> = delta
+        .delete
+        .iter()
+        .map(|key| names::text(key.as_bytes()))
+        .collect();
+    let keys: Vec<String> = delta
+        .put
+        .iter()
+        .map(|(key, _)| names::text(key.as_bytes()))
+        .collect();
+    let values = Payloads::of(delta.put.iter().map(|(_, value)| value), form)?;
+    let (epoch, rev) = (delta.epoch as i64, delta.rev as i64);
+    let put: [Parameter<'_>; 5] = [&origin, &scope, &rev, &keys, values.parameter()];
+    let deleted: [Parameter<'_>; 3] = [&origin, &scope, &gone];
+    let moved: [Parameter<'_>; 4] = [&origin, &scope, &epoch, &rev];
+    tokio::try_join!(
+        transaction.execute(&sql.delete_state, &deleted),
+        transaction.execute(&sql.put_state, &put),
+        transaction.execute(&sql.move_scope, &moved),
+    )?;
+    transaction.commit().await.map_err(Trouble::Commit)?;
+    let rev = delta.rev;
+    Ok(StateOutcome::Stored { store, rev })
+}
