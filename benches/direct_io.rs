@@ -1,4 +1,4 @@
-//! O_DIRECT or not: the same preallocated append with and without it (docs/adr/0001). `cargo bench --bench direct_io -- DIR ROUNDS`.
+//! `O_DIRECT` or not: the same preallocated append with and without it (docs/adr/0001). `cargo bench --bench direct_io -- DIR ROUNDS`.
 //!
 //! Every variant writes the same groups to the same kind of file: preallocated, zeroed, written round and round. Variants take
 //! turns within a round; printed are medians over the rounds of the rate, and of rate and p99 over plain appending in the same round.
@@ -13,7 +13,7 @@ const FILE_BYTES: u64 = 64 << 20;
 const SLICE: Duration = Duration::from_millis(400);
 /// Bytes of a record and records of a commit.
 const SIZES: [(usize, usize); 5] = [(1024, 1), (1024, 16), (1024, 256), (65536, 1), (65536, 16)];
-/// What O_DIRECT needs addresses, offsets and lengths to be multiples of.
+/// What `O_DIRECT` needs addresses, offsets and lengths to be multiples of.
 const BLOCK: usize = 4096;
 
 #[derive(Clone, Copy)]

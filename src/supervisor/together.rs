@@ -56,7 +56,8 @@ impl Supervisor {
         let _ = self.ask(id, Command::GiveUp).await;
     }
 
-    /// Stops all servers gracefully, independent ones side by side, those of a group the last first; kills them once [`Shutdown::hurrying`]. Returns once all are gone.
+    /// Stops all servers gracefully, independent ones side by side, those of a group the last first; kills them once
+    /// [`hurrying`](crate::shutdown::Shutdown::hurrying). Returns once all are gone.
     pub async fn shutdown(&self) {
         self.inner.context.closing.store(true, Ordering::Relaxed);
         self.inner.context.groups.close();
