@@ -13,8 +13,9 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-/// Both generations while a compaction lasts. One is compacted from 2 MiB on where little is in it.
-const INDEX_BYTES_MAX: u64 = 24 << 20;
+/// Both generations while a compaction lasts. One is compacted from 2 MiB on where little is in it; how far both grow until it is done
+/// depends on how many processors the work and the keeper share (10 to 28 MiB were seen).
+const INDEX_BYTES_MAX: u64 = 64 << 20;
 /// So many compactions are waited for,
 const COMPACTIONS: u64 = 3;
 /// while the index is filled and emptied so often at most.

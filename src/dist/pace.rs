@@ -5,6 +5,8 @@
 //! smaller segments. So a connection that is busy is read every [`PERIOD`], as a network card under load is; the socket is told
 //! not to wake us meanwhile. It is busy while periods bring [`STAY_FRAMES`]; one that is not is read as soon as something comes.
 //!
+//! Where large messages come the clock would only keep the peer waiting for room, so they keep it off.
+//!
 //! A message waits at most one period more, and only on a busy connection. TLS has buffers of its own and is left as it is.
 
 use crate::dist::stream::Stream;
@@ -33,6 +35,8 @@ const STAY_FRAMES: usize = 13;
 const PATIENCE: u8 = 4;
 /// A period that brings more bytes ends it at once, as they come so fast that the peer would wait for room.
 const LEAVE_BYTES: usize = 128 << 10;
+/// So many reads after one that brought much a connection is not taken for busy: it carries large messages.
+const LARGE_LASTS: u8 = 64;
 /// Bytes of which the socket tells even while it is read by the clock.
 const WAKE_BYTES: usize = 64 << 10;
 
@@ -66,6 +70,8 @@ pub(super) struct Pace {
     mode: Mode,
     /// How many sparse periods more are borne.
     patience: u8,
+    /// Reads for which it still counts as carrying large messages.
+    large: u8,
     /// Made when first needed.
     timer: Option<AsyncFd<OwnedFd>>,
 }
@@ -75,6 +81,7 @@ impl Pace {
         Self {
             mode: Mode::Woken,
             patience: 0,
+            large: 0,
             timer: None,
         }
     }
@@ -92,8 +99,13 @@ impl Pace {
         if self.mode == Mode::Never {
             return;
         }
+        self.large = if bytes > WAKE_BYTES {
+            LARGE_LASTS
+        } else {
+            self.large.saturating_sub(1)
+        };
         if self.mode == Mode::Woken {
-            if frames >= ENTER_FRAMES && bytes <= LEAVE_BYTES {
+            if frames >= ENTER_FRAMES && self.large == 0 {
                 (self.mode, self.patience) = (Mode::Entering, PATIENCE);
             }
             return;
