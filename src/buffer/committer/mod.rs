@@ -34,6 +34,9 @@ use tokio::sync::OwnedSemaphorePermit;
 const GROUP_BYTES: u64 = 4 << 20;
 /// Cursors wait this long for a group to travel with.
 const CURSOR_WAIT: Duration = Duration::from_millis(50);
+/// After a commit the committer stays awake for so long: a producer that waited for it sends its next one about now, and to be
+/// woken takes longer than that.
+const LINGER: Duration = Duration::from_micros(25);
 /// What waits for space is tried again this often at the latest.
 const RETRY: Duration = Duration::from_millis(250);
 /// The keeper prepares the next segment once this part of the active one is used.
@@ -89,6 +92,8 @@ pub(in crate::buffer) struct Committer {
     waiting: Waiting,
     limits: Limits,
     cursors_due: Option<Instant>,
+    /// Something was committed in this round.
+    committed: bool,
     /// When it was last tried whether there is space again.
     retried: Instant,
     /// Nobody can ask for anything yet.
@@ -119,6 +124,7 @@ impl Committer {
             waiting: Waiting::default(),
             limits: Limits::default(),
             cursors_due: None,
+            committed: false,
             retried: Instant::now(),
             opening: true,
             checkpointed: false,
@@ -182,6 +188,9 @@ impl Committer {
         let full = self.waiting.for_space() || self.shared.full.load(Ordering::Relaxed);
         let retry = full.then_some(RETRY);
         let timeout = [due, retry].into_iter().flatten().min();
+        if std::mem::take(&mut self.committed) {
+            self.shared.queue.linger(LINGER);
+        }
         let nudged = self.shared.queue.take(&mut inbox, timeout);
         if nudged && self.cursors_due.is_none() {
             self.cursors_due = Some(Instant::now() + CURSOR_WAIT);
@@ -414,6 +423,8 @@ impl Committer {
             let trim = !tables.trimmable.is_empty();
             let index_now = tables.index.pending() > crate::buffer::keeper::INDEX_ENTRIES;
             drop(tables);
+            // Those who wait come first; all that follows wakes others.
+            self.answer(&Ok(()));
             let spare = self.journal.at.offset > self.shared.options.segment_bytes / SPARE_AT;
             self.shared.ask(|chores| {
                 chores.trim |= trim;
@@ -424,6 +435,7 @@ impl Committer {
             self.group.clear();
             self.heads.clear();
             self.shared.committed.send_replace(self.journal.commit);
+            self.committed = true;
         }
         self.answer(&Ok(()));
         Ok(())

@@ -5,8 +5,9 @@ use crate::buffer::journal::frame::Kind;
 use crate::buffer::model::{Appended, Change, Committed, Producer, SessionBatch};
 use crate::types::{Epoch, Payload, Revision, Scope, Sequence, SinkName, StreamName, Token};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// The answer to a command, sent once it is durable.
@@ -96,6 +97,8 @@ struct Inner {
 pub(in crate::buffer) struct Queue {
     inner: Mutex<Inner>,
     changed: Condvar,
+    /// A command waits.
+    filled: AtomicBool,
 }
 
 impl Queue {
@@ -106,6 +109,7 @@ impl Queue {
             return Err(Closed);
         }
         inner.commands.push_back(command);
+        self.filled.store(true, Ordering::Relaxed);
         self.changed.notify_one();
         Ok(())
     }
@@ -116,6 +120,14 @@ impl Queue {
         if !inner.nudged {
             inner.nudged = true;
             self.changed.notify_one();
+        }
+    }
+
+    /// Stays awake until a command waits, at most for so long.
+    pub fn linger(&self, at_most: Duration) {
+        let began = Instant::now();
+        while !self.filled.load(Ordering::Relaxed) && began.elapsed() < at_most {
+            std::hint::spin_loop();
         }
     }
 
@@ -135,6 +147,7 @@ impl Queue {
                     .0
             }
         };
+        self.filled.store(false, Ordering::Relaxed);
         out.append(&mut inner.commands);
         std::mem::take(&mut inner.nudged)
     }
