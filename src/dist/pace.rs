@@ -267,10 +267,14 @@ mod tests {
             exchange(&mut reader, &mut theirs, 1).await;
             exchange(&mut reader, &mut theirs, ENTER_FRAMES - 1).await;
             assert_eq!(reader.pace().mode, Mode::Woken);
-            for _ in 0..6 {
+            // A thread that is kept waiting may find an empty period after a burst, and then enters anew with the next.
+            let mut clocked = false;
+            for _ in 0..100 {
                 exchange(&mut reader, &mut theirs, ENTER_FRAMES).await;
+                assert_ne!(reader.pace().mode, Mode::Woken);
+                clocked |= reader.pace().mode == Mode::Clocked;
             }
-            assert_eq!(reader.pace().mode, Mode::Clocked);
+            assert!(clocked);
             for _ in 0..PATIENCE {
                 exchange(&mut reader, &mut theirs, 1).await;
             }

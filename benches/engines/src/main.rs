@@ -1,4 +1,5 @@
-//! sidekick's journal beside other engines, in interleaved rounds: `sidekick-engines DIR ROUNDS [SECONDS]`.
+//! sidekick's journal beside other engines, in interleaved rounds: `sidekick-engines DIR ROUNDS [SECONDS [BYTES]]`,
+//! with BYTES only for records of that size.
 //!
 //! Each engine does the same work: one producer that waits for each commit to be durable, and beside it a reader that follows and
 //! removes what it has read. `raw` is the bound: a preallocated file, one `fdatasync` for each commit, nothing else. A round visits
@@ -50,7 +51,13 @@ fn main() {
         |text: Option<String>, default| text.map_or(default, |n| n.parse().expect("a number"));
     let rounds: usize = number(arguments.next(), 9.0) as usize;
     let slice = Duration::from_secs_f64(number(arguments.next(), 1.0));
+    let only = arguments
+        .next()
+        .map(|bytes| number(Some(bytes), 0.0) as usize);
     for (bytes, per_commit) in SIZES {
+        if only.is_some_and(|only| only != bytes) {
+            continue;
+        }
         let mut runs = vec![Vec::new(); NAMES.len()];
         for round in 0..rounds {
             for turn in 0..NAMES.len() {

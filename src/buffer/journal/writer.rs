@@ -8,8 +8,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, PoisonError};
 
-/// A group larger than this gives its memory back afterwards.
-const KEPT_BUFFER: usize = 1 << 20;
+/// A group larger than this gives its memory back afterwards: a little more than 1 MiB of payload.
+const KEPT_BUFFER: usize = 5 << 18;
 
 /// Where one record of a group lies.
 #[derive(Debug, Clone, Copy)]
