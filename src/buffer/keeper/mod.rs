@@ -238,6 +238,8 @@ impl Keeper {
             if futile > FUTILE {
                 // Live data is counted a little too low, or it would shrink by now. Not again before more has died.
                 self.settled = self.shared.tables().garbage();
+                // Nor now: what was acknowledged meanwhile is trimmed first, or this might go on for ever.
+                break;
             }
         }
         if chores.drop && self.shared.full.load(Ordering::Relaxed) {

@@ -52,11 +52,7 @@ impl Tables {
                 stream_name(produced.stream)?,
                 Bytes::copy_from_slice(produced.name),
             );
-            if !self.producers.contains_key(&key) {
-                self.facts_bytes += 64
-                    + (produced.name.len() + produced.stream.len()) as u64
-                    + 24 * super::LANDED as u64;
-            }
+            self.count_producer(&key);
             let producing = self.producers.entry(key).or_default();
             producing.used_ms = commit.at_ms;
             producing.push((produced.batch, first, last));
@@ -326,11 +322,19 @@ impl Tables {
                 used_ms,
                 landed,
             } => {
+                let key = (stream, name);
+                self.count_producer(&key);
                 self.producers
-                    .insert((stream, name), super::Producing { used_ms, landed });
+                    .insert(key, super::Producing { used_ms, landed });
             }
         }
         Ok(())
+    }
+
+    fn count_producer(&mut self, key: &(StreamName, Bytes)) {
+        if !self.producers.contains_key(key) {
+            self.facts_bytes += super::producer_bytes(&key.0, &key.1);
+        }
     }
 
     fn reset(&mut self) {

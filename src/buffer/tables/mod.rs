@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub(super) const WINDOW: u64 = 64 << 10;
 /// So many batches of a producer are remembered.
 pub(super) const LANDED: usize = 8;
-/// So many producers survive a checkpoint, the most recently used ones.
+/// So many producers survive a checkpoint at most, the most recently used ones.
 const PRODUCERS: usize = 4096;
 
 /// Index of a stream in [`Tables::streams`].
@@ -209,6 +209,11 @@ pub(super) struct Segment {
     pub tails: bool,
 }
 
+/// What a producer takes in a checkpoint.
+fn producer_bytes(stream: &StreamName, name: &[u8]) -> u64 {
+    64 + (name.len() + stream.as_bytes().len()) as u64 + 24 * LANDED as u64
+}
+
 /// Where the last batches of a producer landed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Producing {
@@ -343,8 +348,8 @@ impl Tables {
     }
 
     /// All facts, for the head of the newest segment; forgets the producers that were not used for longest.
-    pub fn checkpoint(&mut self) -> Vec<Fact> {
-        self.evict_producers();
+    pub fn checkpoint(&mut self, producers_bytes: u64) -> Vec<Fact> {
+        self.evict_producers(producers_bytes);
         let ids = self.segments.keys().copied().collect();
         let mut facts = vec![
             Fact::Reset,
@@ -448,17 +453,24 @@ impl Tables {
         })
     }
 
-    fn evict_producers(&mut self) {
-        if self.producers.len() > PRODUCERS {
-            let mut used: Vec<UnixMillis> = self
-                .producers
-                .values()
-                .map(|producing| producing.used_ms)
-                .collect();
-            used.sort_unstable_by(|a, b| b.cmp(a));
-            let oldest = used[PRODUCERS];
-            self.producers
-                .retain(|_, producing| producing.used_ms > oldest);
+    /// Forgets the producers that were not used for longest, until the others are few enough and take no more than `budget` in a
+    /// checkpoint.
+    fn evict_producers(&mut self, budget: u64) {
+        let mut by_use: Vec<_> = self
+            .producers
+            .iter()
+            .map(|(key, producing)| (producing.used_ms, key.clone()))
+            .collect();
+        by_use.sort_unstable_by(|a, b| b.cmp(a));
+        let mut bytes = 0;
+        for (n, (_, key)) in by_use.into_iter().enumerate() {
+            bytes += producer_bytes(&key.0, &key.1);
+            if n >= PRODUCERS || bytes > budget {
+                self.producers.remove(&key);
+                self.facts_bytes = self
+                    .facts_bytes
+                    .saturating_sub(producer_bytes(&key.0, &key.1));
+            }
         }
     }
 }
