@@ -5,7 +5,7 @@ use super::{Committer, Halt};
 use crate::buffer::journal::facts::Fact;
 use crate::buffer::journal::frame::Kind;
 use crate::buffer::journal::segment::{HEADER_BYTES, is_full};
-use crate::buffer::journal::writer::{Group, max_checkpoint};
+use crate::buffer::journal::writer::{Group, max_producers};
 
 /// Who may take how much of the last space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,8 +114,7 @@ impl Committer {
 
     /// States all facts anew, as the first record of a segment.
     pub(in crate::buffer) fn checkpoint(&mut self) {
-        // Half of what a checkpoint may take.
-        let producers = max_checkpoint(self.shared.options.segment_bytes) / 2;
+        let producers = max_producers(self.shared.options.segment_bytes);
         let facts = self.shared.tables().checkpoint(producers);
         debug_assert!(self.group.is_empty(), "a checkpoint comes first");
         push_facts(&mut self.group, &facts);

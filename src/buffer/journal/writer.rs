@@ -193,3 +193,8 @@ pub(in crate::buffer) fn max_record(segment_bytes: u64) -> u64 {
 pub(in crate::buffer) fn max_checkpoint(segment_bytes: u64) -> u64 {
     segment_bytes / 4
 }
+
+/// What the producers may take of it.
+pub(in crate::buffer) fn max_producers(segment_bytes: u64) -> u64 {
+    max_checkpoint(segment_bytes) / 2
+}

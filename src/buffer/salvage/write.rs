@@ -7,7 +7,7 @@ use crate::buffer::journal::facts;
 use crate::buffer::journal::frame::{Kind, framed};
 use crate::buffer::journal::record::{Commit, Moved, MovedEntry, MovedRun, Run, TailTag};
 use crate::buffer::journal::segment::{HEADER_BYTES, SegmentDir};
-use crate::buffer::journal::writer::{Group, Journal, max_checkpoint};
+use crate::buffer::journal::writer::{Group, Journal, max_producers};
 use crate::buffer::tables::Tables;
 use crate::buffer::tables::retain::add_range;
 use crate::types::{Origin, StreamName};
@@ -213,7 +213,7 @@ impl Writer {
     fn checkpoint(&mut self) -> io::Result<()> {
         let stated = self
             .tables
-            .checkpoint(max_checkpoint(self.journal.dir.segment_bytes) / 2);
+            .checkpoint(max_producers(self.journal.dir.segment_bytes));
         self.group
             .push(Kind::Facts, |out| facts::encode(&stated, out));
         if !self.journal.fits(self.group.len()) {

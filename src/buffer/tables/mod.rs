@@ -456,6 +456,13 @@ impl Tables {
     /// Forgets the producers that were not used for longest, until the others are few enough and take no more than `budget` in a
     /// checkpoint.
     fn evict_producers(&mut self, budget: u64) {
+        let keys = self.producers.keys();
+        let all: u64 = keys
+            .map(|(stream, name)| producer_bytes(stream, name))
+            .sum();
+        if self.producers.len() <= PRODUCERS && all <= budget {
+            return;
+        }
         let mut by_use: Vec<_> = self
             .producers
             .iter()
@@ -464,12 +471,11 @@ impl Tables {
         by_use.sort_unstable_by(|a, b| b.cmp(a));
         let mut bytes = 0;
         for (n, (_, key)) in by_use.into_iter().enumerate() {
-            bytes += producer_bytes(&key.0, &key.1);
+            let own = producer_bytes(&key.0, &key.1);
+            bytes += own;
             if n >= PRODUCERS || bytes > budget {
                 self.producers.remove(&key);
-                self.facts_bytes = self
-                    .facts_bytes
-                    .saturating_sub(producer_bytes(&key.0, &key.1));
+                self.facts_bytes = self.facts_bytes.saturating_sub(own);
             }
         }
     }
