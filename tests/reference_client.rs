@@ -26,7 +26,8 @@ fn start() -> Sidekick {
     let path = std::env::var("PATH").unwrap();
     Sidekick::start(&format!(
         "[[server]]\nid = \"counter\"\ncommand = [{:?}, \"{}\"]\nmax_restarts = 9\nstart_timeout = \"60s\"\nhang_timeout = \"10s\"\n\
-         env = {{ COUNTER_WITNESS = \"{{WITNESS}}\", PATH = {path:?} }}\n",
+         env = {{ COUNTER_WITNESS = \"{{WITNESS}}\", PATH = {path:?} }}\n\
+         [[sink]]\nname = \"khepri\"\nkind = \"beam\"\nnodes = [\"nobody@127.0.0.1\"]\n",
         python(), client.display()
     ).replace("{WITNESS}", &witness_path().display().to_string()))
 }
@@ -110,6 +111,7 @@ fn a_client_written_from_the_document_loses_nothing_that_was_acknowledged() {
         assert_eq!(sum, count * (count + 1) / 2, "state is that of one moment");
         assert_eq!(epoch, restores as u64);
     }
+    the_bundle_says_what_no_sink_has(&sidekick, told("acked")[0][0]);
     // sidekick's own death: the client plays on and sends again what was not acknowledged.
     let pid = os_pid(&sidekick);
     sidekick.kill();
@@ -136,4 +138,44 @@ fn a_client_written_from_the_document_loses_nothing_that_was_acknowledged() {
         "each once, in order, without a gap"
     );
     let _ = std::fs::remove_file(witness_path());
+}
+
+fn the_bundle_says_what_no_sink_has(sidekick: &Sidekick, acked: u64) {
+    let crashes = sidekick.ctl_until(&["crashes", "counter"], |crashes| {
+        crashes.as_array().unwrap().len() == 4
+    });
+    // SIGKILL is SIGKILL: one kind of crash, four times.
+    let first = &crashes[0];
+    assert_eq!(
+        (&first["count"], &first["damaged"]),
+        (&4.into(), &Value::Null)
+    );
+    assert_eq!(first["fingerprint"], crashes[3]["fingerprint"]);
+    let bundle = sidekick.ctl_json(&["crashes", "counter", "1"]);
+    let lacking = bundle["facts"]["not_uploaded"].as_array().unwrap();
+    let range = lacking
+        .iter()
+        .find(|range| range["stream"] == "counter/count")
+        .unwrap();
+    assert_eq!(
+        (&range["sink"], &range["from"]),
+        (&"khepri".into(), &1.into())
+    );
+    assert!(range["to"].as_u64().unwrap() >= acked);
+    assert_eq!(bundle["versions"]["config"].as_str().unwrap().len(), 16);
+    let shown = |arguments: &[&str]| {
+        let output = sidekick.ctl(arguments);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = shown(&["crashes", "counter", "1"]);
+    assert!(text.contains("reason        signal sigkill"), "{text}");
+    assert!(text.contains("counter/count  1 to"), "{text}");
+    // A file that is cut is told, and nothing else suffers.
+    let file = sidekick.dir.join("var/run/crashes/counter/00000002.json");
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    assert!(shown(&["crashes", "counter"]).contains("(damaged)"));
+    assert!(shown(&["crashes", "counter", "2"]).contains("crash 2 is damaged"));
+    assert!(shown(&["crashes", "counter", "3"]).contains("fingerprint"));
 }

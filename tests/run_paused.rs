@@ -42,6 +42,24 @@ fn a_sidekick_that_was_stopped_for_ten_seconds_judges_nobody() {
             .all(|id| server(status, id)["state"] == "running")
     };
     let before = pids(&sidekick.ctl_until(&["status"], play));
+    let measured = sidekick.ctl_until(&["status", "lobby"], |status| {
+        status["health"]["cpu_percent"].is_number() && status["health"]["tick"].as_u64() > Some(10)
+    });
+    for figure in [
+        "frame_ms",
+        "frame_ms_max",
+        "physics_ms",
+        "tick_lag_ms",
+        "memory_bytes",
+        "rss_bytes",
+        "rss_bytes_max",
+        "players",
+    ] {
+        assert!(
+            measured["health"][figure].is_number(),
+            "{figure}: {measured:#}"
+        );
+    }
     sidekick.pause();
     // sleep: the promise is about this time.
     std::thread::sleep(STOPPED);

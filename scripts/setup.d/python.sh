@@ -20,15 +20,21 @@ python_prefix_version() {
 }
 
 python_build() {
-    local tree=$1 out=$2 final=$3
+    local tree=$1 out=$2 final=$3 loader
     debs_unpack_closure trixie "$tree" '^(lib|zlib1g$|python3)' '^$' python3 python3-minimal libpython3-stdlib
     mkdir -p "$out/usr/bin" "$out/usr/lib" "$out/bin"
-    # It finds its library relative to its own place.
     cp -L "$tree/usr/bin/python3" "$out/usr/bin/"
     cp -a "$tree"/usr/lib/python3* "$out/usr/lib/"
-    ln -s ../usr/bin/python3 "$out/bin/python3"
     prefix_libraries "$tree" "$out"
-    prefix_patch "$out" "$final"
+    loader=$(cd "$out/lib" && printf '%s' ld-linux*.so.*)
+    # Debian's python is bound to its addresses (no PIE), which patchelf cannot grow without breaking it: its loader is called by name.
+    cat >"$out/bin/python3" <<SCRIPT
+#!/bin/sh
+PYTHONHOME=$final/usr
+export PYTHONHOME
+exec $final/lib/$loader --library-path $final/lib $final/usr/bin/python3 "\$@"
+SCRIPT
+    chmod +x "$out/bin/python3"
 }
 
 python_verify() {

@@ -77,12 +77,12 @@ fn seen(bundle: &Value) -> String {
     let Some(fingerprint) = bundle["fingerprint"].as_str() else {
         return "-".to_owned();
     };
-    format!(
-        "{}  seen {} times by then, first at {}",
-        harmless(fingerprint),
-        plain(&bundle["count"]),
-        time(&bundle["first_seen_ms"])
-    )
+    let fingerprint = harmless(fingerprint);
+    if bundle["count"] == 1 {
+        return format!("{fingerprint}  seen for the first time");
+    }
+    let (count, first) = (plain(&bundle["count"]), time(&bundle["first_seen_ms"]));
+    format!("{fingerprint}  seen {count} times by then, first at {first}")
 }
 
 fn process(bundle: &Value) -> String {

@@ -128,19 +128,18 @@ const SINK_COLUMNS: [Column; 6] = [
 
 /// Crash bundles, newest as given; `whole` is the command that shows one of them.
 pub fn crashes(whole: &str, answer: &Value) -> String {
-    let columns: [Column; 7] = [
+    let columns: [Column; 6] = [
         ("NUMBER", |row| plain(&row["number"])),
         ("AT", |row| time(&row["at_ms"])),
         ("REASON", |row| match row["damaged"].as_str() {
             Some(_) => "(damaged)".to_owned(),
             None => plain(&row["reason"]),
         }),
-        ("FINGERPRINT", |row| plain(&row["fingerprint"])),
         ("SEEN", |row| plain(&row["count"])),
-        ("FIRST SEEN", |row| time(&row["first_seen_ms"])),
         ("SCRIPT LINE", |row| {
             plain(row.get("script_line").unwrap_or(&Value::Null))
         }),
+        ("FINGERPRINT", |row| plain(&row["fingerprint"])),
     ];
     let text = listing("no crashes are recorded", &columns, answer);
     if items(answer).is_empty() {

@@ -15,8 +15,8 @@ const THREADS_MAX: usize = 128;
 const THREADS_TOLD: usize = 8;
 /// CPU time is counted in steps of 10 ms: within less than this it says nothing.
 const APART_MIN: Duration = Duration::from_millis(200);
-/// A thread that computes gets at least this much of a core even on a crowded machine, one that waits much less.
-const SPINNING_PERCENT: f64 = 25.0;
+/// A thread that computes gets at least this much of a core even on a crowded machine (20 were seen there), one that waits much less.
+const SPINNING_PERCENT: f64 = 15.0;
 
 /// What it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
