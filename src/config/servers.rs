@@ -5,7 +5,7 @@ use super::error::Fault;
 use super::model::{Environment, GroupConfig, ServerConfig};
 use super::raw::RawServer;
 use super::values::{Span, SpanOrOff, resolve, show_duration};
-use super::{groups, template};
+use super::{contain, groups, template};
 use crate::types::ServerId;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -71,6 +71,14 @@ fn one(
         raw.backoff,
         raw.quarantine,
     )?;
+    let contained = contain::Raw {
+        limits: raw.limits,
+        user: raw.user,
+        no_new_privs: raw.no_new_privs,
+        inherit_env: raw.inherit_env,
+        secret_env: raw.secret_env,
+        logs: raw.logs,
+    };
     let server = ServerConfig {
         group: group.map(|group| group.name.clone()),
         command: command(raw.command, &id, context)?,
@@ -92,6 +100,7 @@ fn one(
         session,
         on_exit: raw.on_exit,
         autostart: raw.autostart.unwrap_or(true),
+        contain: contain::build(contained)?,
         id,
     };
     if let Some(pauses) = never_gives_up(&server) {

@@ -37,6 +37,8 @@ pub struct Bundle {
     pub while_away: bool,
     /// Wait status, times and use, as the guard recorded them.
     pub exit: Option<ExitRecord>,
+    /// Where its core dump is, or what became of it; `None` where there is none.
+    pub core: Option<String>,
     /// What the engine printed.
     pub output: Output,
     /// The last lines.
@@ -168,6 +170,7 @@ mod tests {
             detail: None,
             while_away: false,
             exit: None,
+            core: None,
             output: Output {
                 script_line: Some("res://a.gd:3".into()),
                 ..Output::default()

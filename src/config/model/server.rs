@@ -1,8 +1,9 @@
 //! `[[server]]`: the supervised processes.
 
+use crate::config::contain::contain_keys;
 use crate::config::template::escaped_words;
 use crate::config::values::{display, duration_text, hang_text, time_text};
-use crate::types::ServerId;
+use crate::types::{Contain, ServerId};
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -58,6 +59,9 @@ pub struct ServerConfig {
     pub on_exit: OnExit,
     /// Started with sidekick.
     pub autostart: bool,
+    /// What it may use and see.
+    #[serde(flatten, serialize_with = "contain_keys")]
+    pub contain: Contain,
 }
 
 /// `[[group]]`: servers that belong together. They start in the order of the file and stop in reverse.

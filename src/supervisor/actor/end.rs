@@ -5,12 +5,14 @@ use crate::guard::clock::monotonic_ns;
 use crate::guard::files::{ExitRecord, WaitEnd};
 use crate::supervisor::adopt;
 use crate::supervisor::bundle::Bundle;
+use crate::supervisor::core::Dumped;
 use crate::supervisor::event::EventKind;
 use crate::supervisor::machine::{Decision, Input};
 use crate::supervisor::output::{self, Output};
 use crate::supervisor::status::{EndReason, Health, LastExit, LogSource};
 use crate::types::{UnixMillis, now_ms};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long the last lines may take to be read.
@@ -46,7 +48,8 @@ impl Actor {
     pub(super) async fn guard_lost(&mut self) {
         if let Some(run) = &self.run {
             tracing::warn!(server = %self.spec.id, "the guard was killed");
-            adopt::sweep(run.server, &run.start).await;
+            let run_dir = &self.context.options.run_dir;
+            adopt::clean(run_dir, self.spec.id.as_str(), run.server, &run.start).await;
         }
         self.ended(None, false).await;
     }
@@ -99,7 +102,9 @@ impl Actor {
             .map(|record| record.at_ns);
         End {
             reason: reason(decision, &output, record.as_ref()),
-            detail: self.detail(decision, &output),
+            detail: self
+                .oom(record.as_ref())
+                .or_else(|| self.detail(decision, &output)),
             at_ms: record.as_ref().map_or_else(now_ms, |record| record.at_ms),
             exit_to_detected: self
                 .exit_ns
@@ -179,6 +184,7 @@ impl Actor {
                 "program": self.spec.command.first(),
             }),
             facts: Value::Null,
+            core: None,
             detail: end.detail,
             while_away: end.while_away,
             exit: end.record,
@@ -197,6 +203,21 @@ impl Actor {
             .iter()
             .filter(|line| line.source != LogSource::Sidekick);
         output::read(own.map(|line| line.line.as_str()))
+    }
+
+    /// What an operator should read first where the kernel killed it.
+    fn oom(&self, record: Option<&ExitRecord>) -> Option<String> {
+        let kills = record
+            .map(|record| record.oom_kills)
+            .filter(|kills| *kills > 0)?;
+        let limit = self.spec.contain.limits.memory;
+        let limit = limit.map_or_else(
+            || "its cgroup's bound".to_owned(),
+            |bytes| format!("limits.memory = {bytes} bytes"),
+        );
+        Some(format!(
+            "the kernel killed {kills} of its processes for want of memory: it passed {limit}; raise it or find the leak"
+        ))
     }
 
     /// What an operator should read first.
@@ -229,11 +250,30 @@ impl Actor {
         }
     }
 
+    /// Where it may have been when it died.
+    fn directories(&self) -> Vec<PathBuf> {
+        let home = self.context.options.home_dir.join(self.spec.id.as_str());
+        self.spec
+            .directory
+            .clone()
+            .into_iter()
+            .chain([home, "/".into()])
+            .collect()
+    }
+
     /// Writes the bundle beside the restart, which waits for nothing.
     fn keep(&self, mut bundle: Bundle, start: String) {
         let (context, id) = (self.context.clone(), self.spec.id.clone());
         let (store, commands) = (self.bundles.clone(), self.commands.clone());
         let start_number = bundle.start_number;
+        let dumped = bundle
+            .exit
+            .as_ref()
+            .filter(|exit| exit.core_dumped)
+            .map(|exit| Dumped {
+                pid: exit.server.pid,
+                directories: self.directories(),
+            });
         self.context.tasks.spawn(async move {
             let facts = tokio::time::timeout(FACTS, context.facts.facts(&id)).await;
             bundle.facts = facts.unwrap_or_else(|_| json!({"error": "no answer in time"}));
@@ -241,6 +281,7 @@ impl Actor {
             let run_dir = context.options.run_dir.clone();
             let name = id.to_string();
             let written = tokio::task::spawn_blocking(move || {
+                bundle.core = dumped.map(|dumped| dumped.find());
                 let number = store.write(&bundle);
                 // The end is dealt with once it is on disk; before, a later sidekick would find it again.
                 let _ = adopt::forget(&run_dir, &name, &start);
@@ -290,6 +331,7 @@ fn reason(decision: Option<Decision>, output: &Output, record: Option<&ExitRecor
         return EndReason::Shutdown;
     }
     match (record.end, output.signal) {
+        (WaitEnd::Signalled { .. }, _) if record.oom_kills > 0 => EndReason::Oom,
         (WaitEnd::Exited { status: 0 }, _) => EndReason::Normal,
         (WaitEnd::Exited { status }, _) => EndReason::ExitStatus(status),
         // The engine's handler turns the signal it saw into an abort.
