@@ -21,6 +21,9 @@
 //! which connects to `run/<id>.sock`. If the guard itself is killed the kernel kills the server (parent death signal), and
 //! nobody knows how it would have ended.
 //!
+//! The stub takes on limits and user ([`privs`]) and is put into a [`cgroup`] before it executes; log files are bounded and
+//! their older parts compressed ([`archive`], [`pack`]).
+//!
 //! Architecture invariant: at most one guard per id holds the lock, and at most one sidekick at a time owns a guard.
 //! Every descriptor is close-on-exec; the server gets the two log files and /dev/null, its own session and process group.
 
