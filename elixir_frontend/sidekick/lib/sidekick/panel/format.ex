@@ -109,7 +109,7 @@ defmodule Sidekick.Panel.Format do
   def ago(_, _), do: @none
 
   # Seconds of an hour-old event are noise; Table.duration/1 already gives two units at most.
-  defp short(ms), do: ms |> Table.duration() |> String.replace_suffix(" 0s", "")
+  defp short(ms), do: ms |> Table.duration() |> String.replace(~r/ 0[smh]$/, "")
 
   @doc """
   A wall-clock time, absolute and in UTC.

@@ -162,11 +162,13 @@ defmodule Sidekick.Panel.Model do
     end
   end
 
-  defp newest_crash(model, %{number: number} = entry) do
+  defp newest_crash(model, entry) do
     case model.servers[{entry.node, entry.id}] do
-      %{crash: %{number: known}} when known >= number -> model
-      %Server{} = server -> put(model, %{server | crash: Map.take(entry, [:number, :at_ms, :reason, :script_line])})
-      nil -> model
+      %Server{} = server ->
+        put(model, Server.crashed(server, Map.take(entry, [:number, :at_ms, :reason, :script_line])))
+
+      nil ->
+        model
     end
   end
 

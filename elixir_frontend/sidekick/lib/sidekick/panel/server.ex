@@ -81,6 +81,23 @@ defmodule Sidekick.Panel.Server do
   @spec note(t(), moment()) :: t()
   def note(server, moment), do: %{server | timeline: Enum.take([moment | server.timeline], @timeline_max)}
 
+  @doc "A crash is known of it; one that no event told of comes onto the timeline where it belongs."
+  @spec crashed(t(), map()) :: t()
+  def crashed(server, %{number: number, at_ms: at_ms} = crash) do
+    server = if number > number_of(server.crash), do: %{server | crash: crash}, else: server
+
+    if Enum.any?(server.timeline, &(&1.kind == :crash and &1.number == number)) do
+      server
+    else
+      moment = %{at_ms: at_ms, kind: :crash, text: moment(:crash, crash), number: number}
+      timeline = [moment | server.timeline] |> Enum.sort_by(&(-&1.at_ms)) |> Enum.take(@timeline_max)
+      %{server | timeline: timeline}
+    end
+  end
+
+  defp number_of(nil), do: 0
+  defp number_of(%{number: number}), do: number
+
   @doc "A figure of its health; nil where it is not told."
   @spec figure(t(), atom()) :: number() | nil
   def figure(%{status: %{health: %{} = health}}, name) do
@@ -109,10 +126,6 @@ defmodule Sidekick.Panel.Server do
     do: %{server | state: state, since_ms: at_ms, remembered_ms: nil}
 
   defp change(server, :quarantined, %{at_ms: at_ms}), do: %{server | state: :quarantined, since_ms: at_ms}
-
-  defp change(server, :crash, %{number: number, at_ms: at_ms} = event) do
-    %{server | crash: %{number: number, at_ms: at_ms, reason: event[:reason], script_line: event[:script_line]}}
-  end
 
   defp change(server, :started, event) do
     %{server | status: Map.merge(server.status, Map.take(event, [:os_pid, :epoch, :start_number, :adopted]))}
