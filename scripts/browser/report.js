@@ -20,6 +20,7 @@ const headings = ['Attention', 'Sidekicks', 'Servers', 'Servers in detail', 'Cra
 
 // Of each file, what it has to show beside the headings.
 const expected = {
+  'demo.html': ['lobby', 'Crash 1 of lobby', 'Crash 2 of lobby', 'signal SIGSEGV', '_demo_hang_forever', 'frontend@127.0.0.1', 'lobby/match'],
   'day.html': ['lobby', 'market', 'quarantined', 'Script line:', 'res://world.gd:214', 'cannot be reached', 'restart by ann'],
   'hostile.html': ["<script>alert('x')</script>", 'denied'],
   'empty.html': ['No sidekick is known yet', 'No crash is known', 'Nothing needs attention'],

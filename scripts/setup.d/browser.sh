@@ -32,7 +32,7 @@ browser_build() {
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 <fontconfig>
   <dir>$final/usr/share/fonts</dir>
-  <cachedir prefix="xdg">fontconfig</cachedir>
+  <cachedir>$final/fontcache</cachedir>
   <alias><family>sans-serif</family><prefer><family>DejaVu Sans</family></prefer></alias>
   <alias><family>monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias>
 </fontconfig>
@@ -73,5 +73,6 @@ browser_verify() {
 
 browser_exports() {
     export_line SIDEKICK_BROWSER "$(browser_program "${AT[browser]}")"
+    export_line FONTCONFIG_FILE "${AT[browser]}/fonts.conf"
     export_line SIDEKICK_BROWSER_DIR "${AT[browser]}"
 }

@@ -127,6 +127,20 @@ defmodule Sidekick.Panel.Format do
 
   def time(_), do: @none
 
+  @doc """
+  The time of the day alone, where the day is told beside it.
+
+      iex> Sidekick.Panel.Format.clock(1_700_000_000_123)
+      "22:13:20.123"
+  """
+  @spec clock(term()) :: String.t()
+  def clock(at_ms) do
+    case String.split(time(at_ms), " ") do
+      [_date, clock, "UTC"] -> clock
+      _ -> @none
+    end
+  end
+
   @doc "The same for a machine: the `datetime` of a `time` element; nil where there is none."
   @spec iso(term()) :: String.t() | nil
   def iso(at_ms) when is_integer(at_ms) do

@@ -61,7 +61,10 @@ defmodule Sidekick.Panel.Server do
     server = if server.touched_ms < asked_ms, do: settle(server, status), else: server
     server = %{server | status: status, lag: lag, remembered_ms: nil}
     values = [figure(server, :frame_ms), memory(server), figure(server, :cpu_percent), figure(server, :players), lag]
-    %{server | samples: Ring.push(server.samples, now_ms, values)}
+
+    if Ring.due?(server.samples, now_ms),
+      do: %{server | samples: Ring.push(server.samples, now_ms, values)},
+      else: server
   end
 
   defp settle(server, status), do: %{server | state: status[:state], since_ms: status[:since_ms]}

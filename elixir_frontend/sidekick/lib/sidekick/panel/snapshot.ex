@@ -91,7 +91,7 @@ defmodule Sidekick.Panel.Snapshot do
   defp in_order(items, to_row) do
     Enum.sort_by(items, fn item ->
       row = to_row.(item)
-      {row.rank, row.name, row.node}
+      {row.rank, row.node, row.name}
     end)
   end
 
@@ -99,8 +99,9 @@ defmodule Sidekick.Panel.Snapshot do
 
   defp sample(model, nodes, times, every_ms) do
     answers = Asking.all(nodes)
-    answers = if model.servers == %{}, do: Asking.with_crashes(answers, nodes), else: answers
+    first = model.servers == %{}
     model = Enum.reduce(answers, model, fn {node, given}, model -> reduce(model, {:answers, node, given}) end)
+    model = if first, do: crashes(model, nodes), else: model
 
     # Time is what is sampled, so time has to pass.
     if times > 1 do
@@ -111,6 +112,11 @@ defmodule Sidekick.Panel.Snapshot do
     end
 
     sample(model, nodes, times - 1, every_ms)
+  end
+
+  defp crashes(model, nodes) do
+    lists = Asking.crashes(for node <- nodes, do: {node, MapSet.to_list(Model.ids(model, node))})
+    Enum.reduce(lists, model, fn {node, lists}, model -> reduce(model, {:crashes, node, lists}) end)
   end
 
   defp reduce(model, input), do: Model.reduce(model, input, System.os_time(:millisecond))

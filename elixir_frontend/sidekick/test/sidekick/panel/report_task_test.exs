@@ -42,6 +42,6 @@ defmodule Sidekick.Panel.ReportTaskTest do
     assert html =~ "Crash 1 of lobby" and html =~ "It was ended by signal SIGKILL" and html =~ "hello from the lobby"
     # The crash is on the timeline, though nobody was subscribed when it happened.
     assert html =~ "crash bundle 1: signal SIGKILL"
-    assert html =~ ~s(aria-label="Memory: now)
+    assert html =~ ~s(aria-label="Memory: last)
   end
 end

@@ -50,7 +50,7 @@ defmodule Sidekick.Panel.ReportTest do
     html = html(:day)
 
     for words <- [
-          "It was ended by signal SIGSEGV after 1h 30m.",
+          "It was ended by signal SIGSEGV, 1h 30m after its start.",
           "<code>res://world.gd:214</code>",
           "[0] _apply_damage (res://world.gd:214)",
           "Quarantined for 30s",

@@ -141,7 +141,7 @@ defmodule Sidekick.Panel.Report.Parts do
   def lines(_title, []), do: nil
 
   def lines(title, lines) do
-    [tag("h4", [], title), tag("pre", [tabindex: 0, aria_label: title, role: "region"], Enum.intersperse(lines, "\n"))]
+    [tag("h4", [], title), tag("pre", [tabindex: 0, aria_label: title, role: "group"], Enum.intersperse(lines, "\n"))]
   end
 
   @doc "Names and values."

@@ -299,7 +299,7 @@ defmodule Sidekick.Panel.Report.Sections do
       beats(crash.beats),
       lines(
         "Last log lines",
-        Enum.map(crash.log, &"#{Format.time(&1.at_ms)}  #{String.pad_trailing(&1.source, 8)}  #{&1.line}")
+        Enum.map(crash.log, &"#{Format.clock(&1.at_ms)}  #{String.pad_trailing(&1.source, 8)}  #{&1.line}")
       ),
       if(crash.streams != [], do: [tag("h4", [], "Streams when it ended"), facts(crash.streams)]),
       others(crash.others),
@@ -320,8 +320,8 @@ defmodule Sidekick.Panel.Report.Sections do
 
     charts =
       [
-        chart("Frame time before the end", series.(:frame_ms), unit: "ms", at_least: 20),
-        chart("Engine memory before the end", series.(:memory_bytes), unit: :bytes)
+        chart("Frame time before the end", series.(:frame_ms), unit: "ms", at_least: 20, end: "end"),
+        chart("Engine memory before the end", series.(:memory_bytes), unit: :bytes, end: "end")
       ]
       |> Enum.reject(&is_nil/1)
 
