@@ -10,7 +10,7 @@ pub use buffer::{BufferConfig, Keep, StateRule, StreamLimit, StreamRule, WhenFul
 pub use node::{AllowStart, Cookie, EpmdConfig, NodeConfig, TlsConfig};
 pub use postgres::{Columns, DatabaseUrl, PayloadForm, PostgresConfig, Tables, UrlSource};
 pub use server::{Backoff, Environment, GroupConfig, OnExit, Restart, ServerConfig, Strategy};
-pub use sink::{SinkConfig, SinkKind, SinkLimits, SinkStart};
+pub use sink::{BreakerConfig, DeadLettersConfig, SinkConfig, SinkKind, SinkLimits, SinkStart};
 
 use super::values::{size_text, socket_text};
 use serde::{Deserialize, Serialize};
