@@ -206,6 +206,7 @@ fn server_spec(server: &ServerConfig, config: &Config) -> ServerSpec {
             config::OnExit::Stop => OnExit::Stop,
         },
         autostart: server.autostart,
+        standby: server.standby,
         ..ServerSpec::new(server.id.clone(), server.command.clone())
     }
 }

@@ -164,6 +164,7 @@ pub(super) struct RawServer {
     #[serde(default)]
     pub on_exit: OnExit,
     pub autostart: Option<bool>,
+    pub standby: Option<Spanned<i64>>,
 }
 
 #[derive(Deserialize, Default, Clone)]

@@ -48,7 +48,7 @@ pub fn servers(answer: &Value) -> String {
     listing("no servers are configured", &SERVER_COLUMNS, answer)
 }
 
-const SERVER_COLUMNS: [Column; 8] = [
+const SERVER_COLUMNS: [Column; 9] = [
     ("SERVER", |row| plain(&row["id"])),
     ("STATE", |row| plain(&row["state"])),
     ("PID", |row| plain(&row["os_pid"])),
@@ -57,7 +57,16 @@ const SERVER_COLUMNS: [Column; 8] = [
     ("RESTARTS", |row| plain(&row["restarts"])),
     ("LAST EXIT", |row| last_exit(&row["last_exit"])),
     ("MEMORY", |row| size(&row["rss_bytes"])),
+    ("STANDBY", |row| standby(&row["standby"])),
 ];
+
+fn standby(standby: &Value) -> String {
+    match standby.get("state") {
+        Some(state) if state == "standby" => "ready".to_owned(),
+        Some(state) => plain(state),
+        None => plain(standby),
+    }
+}
 
 fn last_exit(exit: &Value) -> String {
     match exit.get("reason") {

@@ -1,15 +1,18 @@
 //! The last lines of one server, in memory.
 
+use super::slot::Slot;
 use super::status::{LogLine, LogSource};
 use crate::types::{ServerId, now_ms};
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast;
 
 /// Longest line; longer ones are cut.
 pub const LINE_MAX: usize = 8 << 10;
 /// Bytes of all lines of a server together.
 const BYTES_MAX: usize = 2 << 20;
+/// Secrets of so many processes are hidden: of the one that plays, of its standby, of one on its way out.
+const SECRETS: usize = 4;
 
 /// Lines of one server. Shared by the thread that reads the files and those who ask.
 #[derive(Debug)]
@@ -22,10 +25,13 @@ pub struct LogBook {
 
 #[derive(Debug, Default)]
 struct Inner {
-    lines: VecDeque<LogLine>,
+    /// With the place of the process that wrote it; `None` where that was the supervisor.
+    lines: VecDeque<(Option<Slot>, LogLine)>,
     bytes: usize,
     next: u64,
-    secret: Option<String>,
+    secrets: VecDeque<String>,
+    /// Where lines go instead.
+    diverted: Option<Arc<LogBook>>,
 }
 
 impl LogBook {
@@ -54,33 +60,60 @@ impl LogBook {
 
     /// This text is replaced wherever a line holds it.
     pub fn hide(&self, secret: &str) {
-        self.lock().secret = Some(secret.to_owned()).filter(|secret| !secret.is_empty());
+        if secret.is_empty() {
+            return;
+        }
+        let mut inner = self.lock();
+        inner.secrets.retain(|known| known != secret);
+        inner.secrets.push_back(secret.to_owned());
+        if inner.secrets.len() > SECRETS {
+            inner.secrets.pop_front();
+        }
     }
 
     /// Adds a line of the supervisor itself.
     pub fn note(&self, line: &str) {
-        self.push(LogSource::Sidekick, line.as_bytes());
+        self.push(None, LogSource::Sidekick, line.as_bytes());
     }
 
-    /// Adds a line.
-    pub fn push(&self, source: LogSource, line: &[u8]) {
+    /// Adds a line of the process in that place.
+    pub fn push(&self, of: Option<Slot>, source: LogSource, line: &[u8]) {
         let text = String::from_utf8_lossy(&line[..line.len().min(LINE_MAX)]);
+        self.add(of, source, text.into_owned());
+    }
+
+    /// Everything that is here, and whatever comes, goes to another book: the process became that of the other.
+    pub fn divert(&self, to: &Arc<Self>) {
         let mut inner = self.lock();
-        let line = match &inner.secret {
-            Some(secret) if text.contains(secret.as_str()) => text.replace(secret.as_str(), "***"),
-            _ => text.into_owned(),
-        };
+        for (of, line) in std::mem::take(&mut inner.lines) {
+            to.add(of, line.source, line.line);
+        }
+        inner.bytes = 0;
+        inner.diverted = Some(to.clone());
+    }
+
+    fn add(&self, of: Option<Slot>, source: LogSource, mut text: String) {
+        let mut inner = self.lock();
+        if let Some(to) = inner.diverted.clone() {
+            drop(inner);
+            return to.add(of, source, text);
+        }
+        for secret in &inner.secrets {
+            if text.contains(secret.as_str()) {
+                text = text.replace(secret.as_str(), "***");
+            }
+        }
         inner.next += 1;
         let line = LogLine {
             at_ms: now_ms(),
             source,
-            line,
+            line: text,
             cursor: inner.next,
         };
         inner.bytes += line.line.len();
-        inner.lines.push_back(line.clone());
+        inner.lines.push_back((of, line.clone()));
         while inner.lines.len() > self.capacity || inner.bytes > BYTES_MAX {
-            let Some(old) = inner.lines.pop_front() else {
+            let Some((_, old)) = inner.lines.pop_front() else {
                 break;
             };
             inner.bytes -= old.line.len();
@@ -100,41 +133,28 @@ impl LogBook {
     pub fn read(&self, limit: usize, after: Option<u64>) -> Vec<LogLine> {
         let inner = self.lock();
         let start = match after {
-            Some(after) => inner.lines.partition_point(|line| line.cursor <= after),
+            Some(after) => inner
+                .lines
+                .partition_point(|(_, line)| line.cursor <= after),
             None => inner.lines.len().saturating_sub(limit),
         };
-        inner.lines.range(start..).take(limit).cloned().collect()
+        let lines = inner.lines.range(start..).take(limit);
+        lines.map(|(_, line)| line.clone()).collect()
     }
 
-    /// The newest lines after a cursor, at most so many.
-    pub fn since(&self, cursor: u64, limit: usize) -> Vec<LogLine> {
-        let mut lines = self.read(usize::MAX, Some(cursor));
+    /// The newest lines after a cursor, at most so many, of the process in that place and of the supervisor.
+    pub fn since(&self, cursor: u64, of: Slot, limit: usize) -> Vec<LogLine> {
+        let inner = self.lock();
+        let start = inner
+            .lines
+            .partition_point(|(_, line)| line.cursor <= cursor);
+        let own = |(by, _): &&(Option<Slot>, LogLine)| by.is_none_or(|by| by == of);
+        let lines = inner.lines.range(start..).filter(own);
+        let mut lines: Vec<LogLine> = lines.map(|(_, line)| line.clone()).collect();
         lines.drain(..lines.len().saturating_sub(limit));
         lines
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_bounded_paged_and_hide_the_secret() {
-        let (events, mut receiver) = broadcast::channel(16);
-        let book = LogBook::new(ServerId::new("x").expect("valid"), 3, events);
-        book.hide("s3cret");
-        for line in ["one", "two", "the s3cret!", "four"] {
-            book.push(LogSource::Stdout, line.as_bytes());
-        }
-        let lines = book.read(10, None);
-        let texts: Vec<_> = lines.iter().map(|line| line.line.as_str()).collect();
-        assert_eq!(texts, ["two", "the ***!", "four"]);
-        assert_eq!(book.read(1, Some(lines[0].cursor)), [lines[1].clone()]);
-        assert_eq!(book.since(0, 1), [lines[2].clone()]);
-        assert_eq!(book.cursor(), lines[2].cursor);
-        assert_eq!(
-            receiver.try_recv().map(|(_, line)| line.line).as_deref(),
-            Ok("one")
-        );
-    }
-}
+mod tests;

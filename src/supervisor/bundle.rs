@@ -35,6 +35,8 @@ pub struct Bundle {
     pub detail: Option<String>,
     /// It ended while no sidekick ran.
     pub while_away: bool,
+    /// It was a standby, which never played.
+    pub standby: bool,
     /// Wait status, times and use, as the guard recorded them.
     pub exit: Option<ExitRecord>,
     /// What the engine printed.
@@ -167,6 +169,7 @@ mod tests {
             decision: None,
             detail: None,
             while_away: false,
+            standby: false,
             exit: None,
             output: Output {
                 script_line: Some("res://a.gd:3".into()),

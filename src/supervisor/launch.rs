@@ -7,12 +7,15 @@ use super::adopt;
 use super::check::{self, Checked};
 use super::context::Context;
 use super::link::Link;
+use super::slot::Slot;
 use super::spec::ServerSpec;
+use crate::guard::clock::monotonic_ns;
 use crate::guard::files::make_private_dir;
 use crate::guard::proc::ProcessId;
 use crate::guard::protocol::{FromGuard, Prepare, Start, ToGuard};
 use crate::guard::tree::MARK;
 use crate::ports::Activation;
+use crate::types::Token;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +26,8 @@ use tokio::sync::watch;
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// How long a guard may take for its answers.
 const ANSWER: Duration = Duration::from_secs(15);
+/// Tells a process that the answer to its `hello` may take long.
+const STANDBY: &str = "SIDEKICK_STANDBY";
 /// How long the old session may take to be read to its end before it is fenced.
 const OLD_SESSION: Duration = Duration::from_millis(50);
 
@@ -36,7 +41,9 @@ pub struct Launched {
     pub start: String,
     /// When it was executed, monotonic nanoseconds.
     pub at_ns: u64,
-    /// Its activation (sessions only).
+    /// Its place in the run directory.
+    pub slot: Slot,
+    /// Its activation (sessions only; a standby has none yet).
     pub activation: Option<Activation>,
     /// Something an operator should know.
     pub warning: Option<String>,
@@ -49,22 +56,39 @@ pub struct Note {
     pub spec: ServerSpec,
     /// It came from the configuration, not from a request.
     pub configured: bool,
+    /// The token of a standby: a later sidekick knows by it whether the process was promoted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standby: Option<String>,
 }
 
-/// Starts it. `session_open` tells whether the session of the process before is still being read.
+/// What a process is started as.
+pub enum Part {
+    /// It plays. The channel tells whether the session of the process before is still being read.
+    Player(watch::Receiver<bool>),
+    /// It waits until a token that it is given here is that of an activation.
+    Standby(Token),
+}
+
+/// Starts it in that place.
 ///
 /// # Errors
 /// One clear message with the remedy; nothing runs then.
 pub async fn launch(
     context: Arc<Context>,
-    note: Note,
-    mut session_open: watch::Receiver<bool>,
+    mut note: Note,
+    slot: Slot,
+    part: Part,
 ) -> Result<Launched, String> {
+    if let Part::Standby(token) = &part {
+        note.standby = Some(token.expose().to_owned());
+    }
     let spec = &note.spec;
     let start = uuid::Uuid::new_v4().simple().to_string();
+    // Both places share it: what a game keeps there is found by whoever plays.
     let home = context.options.home_dir.join(spec.id.as_str());
-    let (mut link, checked) = spawn_guard(context.clone(), spec.clone(), home.clone()).await?;
-    let prepare = prepare(&context, spec, &start);
+    let spawned = spawn_guard(context.clone(), spec.clone(), slot, home.clone());
+    let (mut link, checked) = spawned.await?;
+    let prepare = prepare(&context, spec, slot, &start);
     let prepared = async {
         link.send(&ToGuard::Prepare(prepare))
             .await
@@ -76,33 +100,18 @@ pub async fn launch(
             Err(_) => Err("the guard does not answer".to_owned()),
         }
     };
-    let activated = async {
-        if !spec.session {
-            return Ok(None);
-        }
-        let closed = session_open.wait_for(|open| !open);
-        let _ = tokio::time::timeout(OLD_SESSION, closed).await;
-        context
-            .activations
-            .activate(&spec.id)
-            .await
-            .map(Some)
-            .map_err(|error| error.to_string())
-    };
-    let (server, activation) = tokio::try_join!(prepared, activated)?;
+    let (server, admitted) = tokio::try_join!(prepared, admit(&context, spec, part))?;
     let mut env = check::environment(spec, &home);
-    if let Some(activation) = &activation {
-        context.sessions.expect(&spec.id, activation);
-        env.extend(context.sessions.environment(&spec.id, activation));
-    }
+    env.extend(admitted.env);
     env.push((MARK.to_owned(), start.clone()));
+    let activation = admitted.activation;
     let message = ToGuard::Start(Start {
         program: checked.program,
         args: spec.command.clone(),
         env,
         directory: spec.directory.clone(),
         epoch: activation.as_ref().map(|activation| activation.epoch),
-        note: serde_json::to_string(&note).unwrap_or_default(),
+        note: note.text(),
     });
     let sent = link.send(&message).await;
     match tokio::time::timeout(ANSWER, link.recv()).await {
@@ -111,6 +120,7 @@ pub async fn launch(
             server,
             start,
             at_ns,
+            slot,
             activation,
             warning: checked.warning,
         }),
@@ -121,6 +131,82 @@ pub async fn launch(
             adopt::sweep(server, &start).await;
             Err(guard_gone(&format!("{sent:?}, {other:?}")))
         }
+    }
+}
+
+/// What a process needs for its session.
+#[derive(Default)]
+struct Admitted {
+    activation: Option<Activation>,
+    env: Vec<(String, String)>,
+}
+
+/// Makes the next epoch for one that plays, opens the door for one that waits.
+async fn admit(context: &Context, spec: &ServerSpec, part: Part) -> Result<Admitted, String> {
+    if !spec.session {
+        return Ok(Admitted::default());
+    }
+    match part {
+        Part::Player(session_open) => {
+            read_out(session_open).await;
+            let activation = context.activations.activate(&spec.id).await;
+            let activation = activation.map_err(|error| error.to_string())?;
+            context.sessions.expect(&spec.id, &activation);
+            let env = context.sessions.environment(&spec.id, &activation);
+            let activation = Some(activation);
+            Ok(Admitted { activation, env })
+        }
+        Part::Standby(token) => {
+            context.sessions.stand_by(&spec.id, Some(&token));
+            let waiting = Activation { epoch: 0, token };
+            let mut env = context.sessions.environment(&spec.id, &waiting);
+            env.push((STANDBY.to_owned(), "1".to_owned()));
+            let activation = None;
+            Ok(Admitted { activation, env })
+        }
+    }
+}
+
+/// What the old session had sent counts, if it comes soon.
+async fn read_out(mut session_open: watch::Receiver<bool>) {
+    let closed = session_open.wait_for(|open| !open);
+    let _ = tokio::time::timeout(OLD_SESSION, closed).await;
+}
+
+/// A standby that is ready becomes the owner of its server's scope: durable before it hears of it, from when on what the process
+/// before still writes is refused.
+///
+/// # Errors
+/// A message with the remedy, and the link, for the process is there still.
+pub async fn promote(
+    context: Arc<Context>,
+    note: Note,
+    mut standby: Launched,
+    token: Token,
+    session_open: watch::Receiver<bool>,
+) -> Result<Launched, (String, Launched)> {
+    let id = note.spec.id.clone();
+    read_out(session_open).await;
+    let activation = match context.activations.promote(&id, token).await {
+        Ok(activation) => activation,
+        Err(error) => return Err((error.to_string(), standby)),
+    };
+    context.sessions.expect(&id, &activation);
+    let told = ToGuard::Promote {
+        epoch: activation.epoch,
+        note: note.text(),
+    };
+    // An error means that the guard is gone, which its link tells too.
+    let _ = standby.link.send(&told).await;
+    standby.activation = Some(activation);
+    standby.at_ns = monotonic_ns();
+    Ok(standby)
+}
+
+impl Note {
+    /// As guards keep it.
+    pub fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
     }
 }
 
@@ -137,6 +223,7 @@ fn guard_gone(what: &dyn std::fmt::Display) -> String {
 async fn spawn_guard(
     context: Arc<Context>,
     spec: ServerSpec,
+    slot: Slot,
     home: PathBuf,
 ) -> Result<(Link, Checked), String> {
     let work = move || {
@@ -148,7 +235,8 @@ async fn spawn_guard(
             )
         })?;
         let exe = context.options.exe.display();
-        let link = Link::spawn(&context.options, spec.id.as_str()).map_err(|error| {
+        let name = slot.name(spec.id.as_str());
+        let link = Link::spawn(&context.options, &name).map_err(|error| {
             format!("cannot start a guard from {exe} ({error}); is sidekick still installed there?")
         })?;
         Ok((link, checked))
@@ -158,13 +246,13 @@ async fn spawn_guard(
         .unwrap_or_else(|_| Err("the supervisor is ending".to_owned()))
 }
 
-fn prepare(context: &Context, spec: &ServerSpec, start: &str) -> Prepare {
+fn prepare(context: &Context, spec: &ServerSpec, slot: Slot, start: &str) -> Prepare {
     Prepare {
-        id: spec.id.to_string(),
+        id: slot.name(spec.id.as_str()),
         start: start.to_owned(),
         run_dir: context.options.run_dir.clone(),
-        stdout: context.log_file(&spec.id, "stdout"),
-        stderr: context.log_file(&spec.id, "stderr"),
+        stdout: context.log_file(&spec.id, slot, "stdout"),
+        stderr: context.log_file(&spec.id, slot, "stderr"),
         log_files: context.options.logs.files,
         log_bytes: context.options.logs.file_bytes,
         on_exit: spec.on_exit,

@@ -30,7 +30,9 @@ mod output;
 mod plan;
 mod policy;
 mod reconfigure;
+mod restore;
 mod schedule;
+mod slot;
 mod spec;
 mod status;
 mod tail;
@@ -42,12 +44,13 @@ pub use feed::SessionFeed;
 pub use handle::Supervisor;
 pub use plan::{Changed, Plan};
 pub use reconfigure::{Reconfigured, Rolled};
+pub use restore::Restores;
 pub use spec::{
     Backoff, Group, LogLimits, OnExit, Restart, ServerSpec, Strategy, SupervisorOptions,
 };
 pub use status::{
-    CrashSummary, EndReason, Health, LastExit, LogLine, LogSource, SessionInfo, State, Status,
-    Timings,
+    CrashSummary, EndReason, Health, LastExit, LogLine, LogSource, SessionInfo, Standby, State,
+    Status, Timings,
 };
 
 /// What an exit signal from Erlang asks for. The restart policy applies afterwards.

@@ -81,6 +81,8 @@ impl ServerSpec {
             env: running.env.clone(),
             session: running.session,
             on_exit: running.on_exit,
+            // One of the spec to come, which may know no session.
+            standby: self.has_standby().into(),
             ..self
         }
     }
@@ -108,6 +110,7 @@ fn differences(old: &ServerSpec, new: &ServerSpec) -> Vec<&'static str> {
         session,
         on_exit,
         autostart,
+        standby,
     } = old;
     let compared = [
         ("command", *command != new.command),
@@ -130,6 +133,7 @@ fn differences(old: &ServerSpec, new: &ServerSpec) -> Vec<&'static str> {
         ("session", *session != new.session),
         ("on_exit", *on_exit != new.on_exit),
         ("autostart", *autostart != new.autostart),
+        ("standby", *standby != new.standby),
     ];
     let differing = compared.into_iter().filter(|(_, differs)| *differs);
     differing.map(|(key, _)| key).collect()

@@ -104,6 +104,9 @@ pub struct ServerSpec {
     pub on_exit: OnExit,
     /// Started as soon as the supervisor runs.
     pub autostart: bool,
+    /// So many further processes that have loaded everything wait to take over: 0 or 1.
+    #[serde(default)]
+    pub standby: u8,
 }
 
 impl ServerSpec {
@@ -128,7 +131,13 @@ impl ServerSpec {
             session: true,
             on_exit: OnExit::Keep,
             autostart: true,
+            standby: 0,
         }
+    }
+
+    /// It has a standby. Without a session nothing could hold one back nor give it the state.
+    pub fn has_standby(&self) -> bool {
+        self.standby > 0 && self.session
     }
 
     /// Its group restarts it, together with others.

@@ -5,6 +5,7 @@
 //! and a line says how much; neither the game nor the disk is slowed by it (`guard::logs` bounds the file).
 
 use super::book::{LINE_MAX, LogBook};
+use super::slot::Slot;
 use super::status::LogSource;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::inotify;
@@ -33,6 +34,8 @@ const REQUESTS: usize = 1_024;
 pub struct Files {
     /// Where lines go.
     pub book: Arc<LogBook>,
+    /// The place of the process.
+    pub slot: Slot,
     /// Standard output.
     pub stdout: PathBuf,
     /// Standard error.
@@ -238,6 +241,7 @@ impl Reader {
 struct Follow {
     source: LogSource,
     book: Arc<LogBook>,
+    slot: Slot,
     file: Option<File>,
     offset: u64,
     partial: Vec<u8>,
@@ -256,6 +260,7 @@ impl Follow {
         Self {
             source,
             book: files.book.clone(),
+            slot: files.slot,
             file,
             offset,
             partial: Vec::new(),
@@ -312,7 +317,7 @@ impl Follow {
     /// What was read of a line is a line.
     fn finish(&mut self) {
         let line = std::mem::take(&mut self.partial);
-        self.book
-            .push(self.source, line.strip_suffix(b"\r").unwrap_or(&line));
+        let line = line.strip_suffix(b"\r").unwrap_or(&line);
+        self.book.push(Some(self.slot), self.source, line);
     }
 }

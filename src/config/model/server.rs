@@ -58,6 +58,8 @@ pub struct ServerConfig {
     pub on_exit: OnExit,
     /// Started with sidekick.
     pub autostart: bool,
+    /// So many further processes that have loaded everything wait to take over: 0 or 1.
+    pub standby: u8,
 }
 
 /// `[[group]]`: servers that belong together. They start in the order of the file and stop in reverse.

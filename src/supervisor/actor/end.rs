@@ -1,14 +1,16 @@
 //! A process ends: why, what is kept of it, what follows.
 
-use super::{Actor, Command, Run};
+use super::{Actor, Command, Gap, Run};
 use crate::guard::clock::monotonic_ns;
 use crate::guard::files::{ExitRecord, WaitEnd};
 use crate::supervisor::adopt;
+use crate::supervisor::book::LogBook;
 use crate::supervisor::bundle::Bundle;
 use crate::supervisor::event::EventKind;
 use crate::supervisor::machine::{Decision, Input};
 use crate::supervisor::output::{self, Output};
-use crate::supervisor::status::{EndReason, Health, LastExit, LogSource};
+use crate::supervisor::spec::ServerSpec;
+use crate::supervisor::status::{EndReason, Health, LastExit, LogLine, LogSource};
 use crate::types::{UnixMillis, now_ms};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -21,20 +23,55 @@ const FACTS: Duration = Duration::from_secs(1);
 const SEARCHED: usize = 2_000;
 
 /// Everything about an end: the three witnesses and what is made of them.
-struct End {
+pub(super) struct End {
     reason: EndReason,
     decision: Option<Decision>,
     output: Output,
     record: Option<ExitRecord>,
-    detail: Option<String>,
+    pub detail: Option<String>,
     at_ms: UnixMillis,
     exit_to_detected: Option<Duration>,
     while_away: bool,
 }
 
 impl End {
+    /// Of a process that never played or no longer did.
+    pub fn of(
+        decision: Option<Decision>,
+        output: Output,
+        record: Option<ExitRecord>,
+        spec: &ServerSpec,
+    ) -> Self {
+        Self {
+            reason: reason(decision, &output, record.as_ref()),
+            detail: detail(decision, &output, Progress::Silent, spec.start_timeout),
+            at_ms: record.as_ref().map_or_else(now_ms, |record| record.at_ms),
+            exit_to_detected: None,
+            decision,
+            output,
+            record,
+            while_away: false,
+        }
+    }
+
+    /// It was learned of later.
+    pub fn while_away(self) -> Self {
+        Self {
+            while_away: true,
+            ..self
+        }
+    }
+
+    /// For people.
+    pub fn words(&self) -> String {
+        match &self.detail {
+            Some(detail) => detail.clone(),
+            None => format!("it ended: {}", self.reason),
+        }
+    }
+
     /// We wanted it, or it left by itself in order; a crash on the way is none of that.
-    fn is_planned(&self) -> bool {
+    pub fn is_planned(&self) -> bool {
         let wanted = matches!(self.decision, Some(Decision::Shutdown | Decision::Killed));
         let orderly = matches!(self.reason, EndReason::Normal | EndReason::Shutdown);
         (wanted || orderly) && self.output.signal.is_none()
@@ -58,7 +95,18 @@ impl Actor {
         let Some(run) = self.run.clone().filter(|_| up) else {
             return;
         };
-        let end = self.judge(&run, record, while_away, detected_ns).await;
+        self.context.sessions.close(&self.spec.id);
+        let output = self.last_words(&run, &self.book).await;
+        self.exit_ns = record
+            .as_ref()
+            .filter(|_| !while_away)
+            .map(|record| record.at_ns);
+        let end = self.judge(&run, record, output, while_away, detected_ns);
+        self.gap = Some(if end.is_planned() {
+            Gap::Planned
+        } else {
+            Gap::Unplanned
+        });
         let health = self.status.borrow().health.clone();
         self.show(&run, &end);
         let attempt = self.attempts;
@@ -67,51 +115,53 @@ impl Actor {
         if self.link.is_none() {
             self.down(attempt);
         }
-        let words = end.detail.clone();
-        self.start_failed(
-            attempt,
-            words.unwrap_or_else(|| format!("it ended: {}", end.reason)),
-        );
+        self.start_failed(attempt, end.words());
         if end.is_planned() {
-            let _ = adopt::forget(
-                &self.context.options.run_dir,
-                self.spec.id.as_str(),
-                &run.start,
-            );
+            self.forget_end(&run);
         } else {
-            let bundle = self.bundle(&run, end, &health);
-            self.keep(bundle, run.start);
+            let log = self
+                .book
+                .since(run.log_cursor, run.slot, self.bundle_lines());
+            let bundle = self.bundle(&run, end, &health, log);
+            self.keep(bundle, &run, false);
         }
     }
 
-    async fn judge(
-        &mut self,
+    pub(super) fn bundle_lines(&self) -> usize {
+        self.context.options.logs.bundle_lines
+    }
+
+    /// A later sidekick need not deal with it.
+    pub(super) fn forget_end(&self, run: &Run) {
+        let name = run.slot.name(self.spec.id.as_str());
+        let _ = adopt::forget(&self.context.options.run_dir, &name, &run.start);
+    }
+
+    fn judge(
+        &self,
         run: &Run,
         record: Option<ExitRecord>,
+        output: Output,
         while_away: bool,
         detected_ns: u64,
     ) -> End {
-        let output = self.last_words(run).await;
         let decision = self.machine.decision();
-        self.exit_ns = record
-            .as_ref()
-            .filter(|_| !while_away)
-            .map(|record| record.at_ns);
+        let progress = match run {
+            run if run.played => Progress::Played,
+            run if run.connected => Progress::Connected,
+            _ => Progress::Silent,
+        };
         End {
-            reason: reason(decision, &output, record.as_ref()),
-            detail: self.detail(decision, &output),
-            at_ms: record.as_ref().map_or_else(now_ms, |record| record.at_ms),
+            detail: detail(decision, &output, progress, self.spec.start_timeout),
             exit_to_detected: self
                 .exit_ns
                 .map(|at| Duration::from_nanos(detected_ns.saturating_sub(at))),
-            decision,
-            output,
-            record,
             while_away,
+            ..End::of(decision, output, record, &self.spec)
         }
     }
 
-    fn show(&self, run: &Run, end: &End) {
+    pub(super) fn show(&self, run: &Run, end: &End) {
         self.status.send_modify(|status| {
             status.os_pid = None;
             status.session = None;
@@ -149,7 +199,8 @@ impl Actor {
         self.context.tell(&self.spec.id, kind);
     }
 
-    fn bundle(&self, run: &Run, end: End, health: &Health) -> Bundle {
+    pub(super) fn bundle(&self, run: &Run, end: End, health: &Health, log: Vec<LogLine>) -> Bundle {
+        let last_restore = self.status.borrow().restores.last();
         Bundle {
             server: self.spec.id.to_string(),
             at_ms: end.at_ms,
@@ -157,9 +208,8 @@ impl Actor {
             os_pid: run.server.pid as u32,
             epoch: run.epoch,
             decision: end.decision.map(decision_name),
-            log: self
-                .book
-                .since(run.log_cursor, self.context.options.logs.bundle_lines),
+            log,
+            standby: false,
             beats: run
                 .beats
                 .iter()
@@ -172,6 +222,7 @@ impl Actor {
                 "ran_ms": run.decided_ns.map(|at| monotonic_ns().saturating_sub(at) / 1_000_000),
                 "exit_to_detected_us": end.exit_to_detected.map(|time| time.as_micros() as u64),
                 "restarts": self.machine.restarts(),
+                "last_restore_ms": last_restore.map(|time| time.as_millis() as u64),
             }),
             versions: json!({
                 "sidekick": env!("CARGO_PKG_VERSION"),
@@ -188,49 +239,22 @@ impl Actor {
     }
 
     /// Everything the process wrote, read for what the engine says of its end.
-    async fn last_words(&self, run: &Run) -> Output {
-        self.context.sessions.close(&self.spec.id);
-        let drained = self.context.tail.drain(self.spec.id.as_str(), true);
+    pub(super) async fn last_words(&self, run: &Run, book: &LogBook) -> Output {
+        let name = run.slot.name(self.spec.id.as_str());
+        let drained = self.context.tail.drain(&name, true);
         let _ = tokio::time::timeout(LAST_LINES, drained).await;
-        let lines = self.book.since(run.log_cursor, SEARCHED);
+        let lines = book.since(run.log_cursor, run.slot, SEARCHED);
         let own = lines
             .iter()
             .filter(|line| line.source != LogSource::Sidekick);
         output::read(own.map(|line| line.line.as_str()))
     }
 
-    /// What an operator should read first.
-    fn detail(&self, decision: Option<Decision>, output: &Output) -> Option<String> {
-        let played = self.run.as_ref().is_some_and(|run| run.played);
-        let errors =
-            (!played && !output.parse_errors.is_empty()).then(|| output.parse_errors.join("; "));
-        match decision {
-            Some(Decision::StartTimeout) => {
-                let timeout = humantime::format_duration(self.spec.start_timeout);
-                let connected = self.run.as_ref().is_some_and(|run| run.connected);
-                let missing = if connected {
-                    "it said hello but did not come to play"
-                } else {
-                    "no hello"
-                };
-                Some(match errors {
-                    Some(errors) => format!("{missing} within {timeout}: {errors}"),
-                    None => format!(
-                        "{missing} within {timeout}; is the addon's autoload active, and is start_timeout long enough?"
-                    ),
-                })
-            }
-            Some(Decision::Hang) => Some(output.script_line.as_ref().map_or_else(
-                || "its main loop hung".to_owned(),
-                |line| format!("its main loop hung at {line}"),
-            )),
-            None => errors.or_else(|| output.script_line.as_ref().map(|line| format!("at {line}"))),
-            Some(Decision::Shutdown | Decision::Killed) => None,
-        }
-    }
-
     /// Writes the bundle beside the restart, which waits for nothing.
-    fn keep(&self, mut bundle: Bundle, start: String) {
+    pub(super) fn keep(&self, mut bundle: Bundle, run: &Run, standby: bool) {
+        bundle.standby = standby;
+        let start = run.start.clone();
+        let name = run.slot.name(self.spec.id.as_str());
         let (context, id) = (self.context.clone(), self.spec.id.clone());
         let (store, commands) = (self.bundles.clone(), self.commands.clone());
         let start_number = bundle.start_number;
@@ -239,7 +263,6 @@ impl Actor {
             bundle.facts = facts.unwrap_or_else(|_| json!({"error": "no answer in time"}));
             let (reason, script_line) = (bundle.reason.clone(), bundle.output.script_line.clone());
             let run_dir = context.options.run_dir.clone();
-            let name = id.to_string();
             let written = tokio::task::spawn_blocking(move || {
                 let number = store.write(&bundle);
                 // The end is dealt with once it is on disk; before, a later sidekick would find it again.
@@ -248,7 +271,7 @@ impl Actor {
             });
             match written.await {
                 Ok(Ok(number)) => {
-                    if let Some(commands) = commands.upgrade() {
+                    if let Some(commands) = commands.upgrade().filter(|_| !standby) {
                         let _ = commands
                             .send(Command::Bundled {
                                 start_number,
@@ -273,6 +296,48 @@ impl Actor {
                 }
             }
         });
+    }
+}
+
+/// How far a process had come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Silent,
+    Connected,
+    Played,
+}
+
+/// What an operator should read first.
+fn detail(
+    decision: Option<Decision>,
+    output: &Output,
+    progress: Progress,
+    start_timeout: Duration,
+) -> Option<String> {
+    let played = progress == Progress::Played;
+    let errors =
+        (!played && !output.parse_errors.is_empty()).then(|| output.parse_errors.join("; "));
+    match decision {
+        Some(Decision::StartTimeout) => {
+            let timeout = humantime::format_duration(start_timeout);
+            let missing = if progress == Progress::Connected {
+                "it said hello but did not come to play"
+            } else {
+                "no hello"
+            };
+            Some(match errors {
+                Some(errors) => format!("{missing} within {timeout}: {errors}"),
+                None => format!(
+                    "{missing} within {timeout}; is the addon's autoload active, and is start_timeout long enough?"
+                ),
+            })
+        }
+        Some(Decision::Hang) => Some(output.script_line.as_ref().map_or_else(
+            || "its main loop hung".to_owned(),
+            |line| format!("its main loop hung at {line}"),
+        )),
+        None => errors.or_else(|| output.script_line.as_ref().map(|line| format!("at {line}"))),
+        Some(Decision::Shutdown | Decision::Killed) => None,
     }
 }
 
