@@ -271,6 +271,8 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         if !std::thread::panicking() {
+            assert_eq!(self.sidekick.terminate(), Some(0));
+            assert_eq!(self.processes(), 0, "a sidekick that ends leaves nothing");
             return;
         }
         let entries = std::fs::read_dir(self.place.path().join("var/run/guards"));

@@ -148,8 +148,8 @@ pub struct Actor {
     /// The wait that began at `exit_ns` and is to be measured.
     gap: Option<Gap>,
     wishes: Vec<(Wish, Reply)>,
-    /// Nothing of this attempt and those before runs, but for what is leaving.
-    gone: u64,
+    /// Nothing of this attempt and those before runs, but for what is leaving; an adopted process is of attempt 0.
+    gone: Option<u64>,
     /// Where the server's own process is in the run directory.
     slot: Slot,
     standby: Option<Standby>,
@@ -212,7 +212,7 @@ impl Actor {
             exit_ns: None,
             gap: None,
             wishes: Vec::new(),
-            gone: 0,
+            gone: None,
             slot: Slot::First,
             standby: None,
             standby_problem: None,
@@ -399,7 +399,7 @@ impl Actor {
 
     /// Nothing of that attempt and those before runs.
     fn down(&mut self, attempt: u64) {
-        self.gone = self.gone.max(attempt);
+        self.gone = self.gone.max(Some(attempt));
         self.settle_down();
     }
 
@@ -413,7 +413,7 @@ impl Actor {
         self.fulfil(
             |wish| match wish {
                 Wish::Down(target) => {
-                    *target <= gone && leaving.is_none_or(|attempt| attempt > *target)
+                    Some(*target) <= gone && leaving.is_none_or(|attempt| attempt > *target)
                 }
                 Wish::Up(_) => false,
             },
