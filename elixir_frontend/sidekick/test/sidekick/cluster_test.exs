@@ -110,6 +110,68 @@ defmodule Sidekick.ClusterTest do
     assert watermark(first) == 20
   end
 
+  test "killed at any moment of its joins to a store of one, the second comes to be a member, and the first goes on" do
+    seed = :rand.uniform(1_000_000_000)
+    IO.puts("seed of the kills while joining one: #{seed}")
+    _ = :rand.seed(:exsss, seed)
+    [first, second] = plan(2)
+    [first] = serve([boot(%{first | members: [first.node]})])
+    {:ok, _} = ask(first, upload("s", 1, 10))
+    uuid = uuid(first)
+
+    # Until it was struck twice when the first had it as a member already, and so no majority without it.
+    blocked =
+      Stream.repeatedly(fn -> killed_while_second(first, second) end)
+      |> Stream.take(60)
+      |> Stream.filter(&(&1 == :joining and {:ok, [first.node]} != on(first, Cluster, :known_members, [])))
+
+    assert [:joining, :joining] = Enum.take(blocked, 2)
+    [second] = serve([boot(second)])
+    assert uuid(second) == uuid
+    assert watermark(second) == 10
+    assert {:ok, %{watermark: 20}} = ask(second, upload("s", 11, 20))
+    assert watermark(first) == 20
+    assert {:ok, [_, _]} = on(first, Cluster, :members, [])
+  end
+
+  # One that came to serve leaves again, so that it joins anew.
+  defp killed_while_second(first, second) do
+    if standing(second) == :member do
+      [again] = serve([boot(second)])
+      :ok = on(again, Cluster, :leave, [])
+      Beam.kill!(again.beam)
+      eventually(fn -> on(first, Cluster, :members, []) == {:ok, [first.node]} end)
+      File.rm_rf!(second.dir)
+    end
+
+    killed_while(second)
+  end
+
+  test "where the second of two is lost for good the first goes on alone when it is told, and another may join" do
+    [first, second] = cluster!(2)
+    {:ok, _} = ask(first, upload("s", 1, 10))
+    uuid = uuid(first)
+    # Not while the other is there.
+    assert {:error, {:connected, %{node: other}}} = on(first, Cluster, :go_on_alone, [])
+    assert other == second.node
+    Beam.kill!(second.beam)
+    File.rm_rf!(second.dir)
+    eventually(fn -> match?({:error, _}, ask(first, upload("s", 11, 20))) end)
+    assert :ok = on(first, Cluster, :go_on_alone, [])
+    eventually(fn -> match?({:ok, %{watermark: 20}}, ask(first, upload("s", 11, 20))) end)
+    assert {:ok, [_]} = on(first, Cluster, :members, [])
+    [second] = serve([boot(second)])
+    assert uuid(second) == uuid
+    assert watermark(second) == 20
+    assert {:ok, %{watermark: 30}} = ask(second, upload("s", 21, 30))
+
+    # Of more than two it is refused: others may know more.
+    [third] = plan(1)
+    [third] = serve([boot(%{third | members: [first.node, second.node, third.node]})])
+    Enum.each([second, third], &Beam.kill!(&1.beam))
+    assert {:error, {:too_many_members, _}} = on(first, Cluster, :go_on_alone, [])
+  end
+
   # How far it had come, by its note.
   defp killed_while(plan) do
     if standing(plan) == :member, do: File.rm_rf!(plan.dir)
