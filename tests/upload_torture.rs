@@ -18,18 +18,13 @@ mod postgres;
 mod torture;
 
 use sidekick::etf::Term;
-use std::time::{Duration, Instant};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-use torture::check::{self, State};
+use std::time::Duration;
+use torture::check;
 use torture::plan::{self, Deed, Fault, Victim};
-use torture::producers::{self, Told};
-use torture::verdict::{self, Found};
+use torture::producers;
+use torture::verdict;
+use torture::writers::{Writers, settle};
 use torture::{HEALING, World};
-
-/// Streams of the producers: two write into the same.
-const STREAMS: [&str; 4] = ["events", "chat", "shared", "shared"];
-const SCOPES: [&str; 2] = ["score", "world"];
 
 fn from_env(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
@@ -38,76 +33,6 @@ fn from_env(name: &str) -> Option<u64> {
             .parse()
             .unwrap_or_else(|_| panic!("{name} is a number, not {value}")),
     )
-}
-
-/// Those that write, and what they were told in the end.
-struct Writers {
-    end: CancellationToken,
-    records: Vec<JoinHandle<(String, Vec<Found>)>>,
-    states: Vec<JoinHandle<(String, std::collections::BTreeMap<String, u64>)>>,
-}
-
-impl Writers {
-    fn start(world: &World, seed: u64) -> Self {
-        let end = CancellationToken::new();
-        let records = STREAMS.iter().enumerate().map(|(n, stream)| {
-            let (target, end) = (world.target.clone(), end.clone());
-            let (name, stream) = (format!("producer{n}"), (*stream).to_owned());
-            tokio::spawn(producers::records(
-                target,
-                name,
-                stream,
-                seed ^ n as u64,
-                end,
-            ))
-        });
-        let states = SCOPES.iter().map(|scope| {
-            let (target, end) = (world.target.clone(), end.clone());
-            tokio::spawn(producers::state(target, (*scope).to_owned(), seed, end))
-        });
-        Self {
-            records: records.collect(),
-            states: states.collect(),
-            end,
-        }
-    }
-
-    /// Has each end with an answer to all it wrote.
-    async fn finish(self) -> (Told, State) {
-        self.end.cancel();
-        let (mut told, mut states) = (Told::new(), State::new());
-        for records in self.records {
-            let (stream, records) = records.await.unwrap();
-            told.entry(stream).or_default().extend(records);
-        }
-        for state in self.states {
-            let (scope, values) = state.await.unwrap();
-            states.insert(scope, values);
-        }
-        (told, states)
-    }
-}
-
-/// Ends the game gracefully and waits until every sink says that it has stored everything.
-async fn settle(world: &World, patience: Duration) -> Result<(), String> {
-    let server = Term::text("lobby");
-    world
-        .target
-        .insist(&Term::tuple([Term::atom("stop_server"), server]))
-        .await;
-    let drain = Term::tuple([Term::atom("drain_sinks"), Term::int(5_000)]);
-    let deadline = Instant::now() + patience;
-    loop {
-        match world
-            .target
-            .ask(drain.clone(), Duration::from_secs(30))
-            .await
-        {
-            Ok(answer) if answer.is_atom("ok") => return Ok(()),
-            other if Instant::now() > deadline => return Err(format!("{other:?}")),
-            _ => {}
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -228,6 +228,12 @@ impl Beam {
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
+
+    /// SIGTERM, and its end.
+    pub async fn terminate(mut self) {
+        self.signal(nix::sys::signal::Signal::SIGTERM);
+        self.child.wait().await.unwrap();
+    }
 }
 
 /// Runs an Elixir script on a node of this name; gives what it printed. Fails the test where the script fails.

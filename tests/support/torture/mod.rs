@@ -8,8 +8,9 @@ pub mod plan;
 pub mod producers;
 pub mod sabotage;
 pub mod verdict;
+pub mod writers;
 
-use crate::beam::{COOKIE, Epmd, unique};
+use crate::beam::{COOKIE, Epmd, eventually, unique};
 use crate::postgres::Postgres;
 use nix::sys::signal::Signal;
 use parts::{Member, Sidekick, family, processes, signal};
@@ -106,6 +107,15 @@ impl World {
         count
     }
 
+    /// Strikes by all of these, each for as long as it says.
+    pub async fn torture_all(&mut self, faults: impl IntoIterator<Item = Fault>) {
+        for fault in faults {
+            self.strike(fault).await;
+            self.undo_until(Instant::now() + fault.outage).await;
+        }
+        self.heal().await;
+    }
+
     /// Ends every outage.
     pub async fn heal(&mut self) {
         while let Some(outage) = self.outages.pop() {
@@ -158,6 +168,33 @@ impl World {
             victim,
             pids,
         });
+    }
+
+    /// Ends a member gracefully and starts it again on its folder, or on none: as a node that lost its disk.
+    pub async fn restart(&mut self, n: usize, lose_disk: bool) {
+        self.say(&format!("restart Member({n}), disk lost: {lose_disk}"));
+        self.members[n].stop().await;
+        if lose_disk {
+            std::fs::remove_dir_all(&self.members[n].dir).unwrap();
+        }
+        self.members[n].start().await;
+        self.serves(n).await;
+    }
+
+    /// Waits until a member takes uploads and is in touch with the others.
+    pub async fn serves(&mut self, n: usize) {
+        let count = self.members.len();
+        let member = &mut self.members[n];
+        eventually("the member serves", async || {
+            let all = member
+                .eval(
+                    "(fun() -> case whereis('Elixir.Sidekick.Ingest') =/= undefined andalso 'Elixir.Sidekick.Store.Cluster':status() of
+                        {ok, #{connected := Members}} -> length(Members); _ -> 0 end end)().",
+                )
+                .await;
+            all.as_u64() == Some(count as u64)
+        })
+        .await;
     }
 
     async fn kill(&mut self, victim: Victim) {
@@ -231,7 +268,7 @@ impl World {
             return 0;
         };
         let leader = self.members[asked]
-            .eval("case catch ra_leaderboard:lookup_leader(sidekick_store) of {_, Node} -> Node; _ -> none end.")
+            .eval("(fun() -> case catch ra_leaderboard:lookup_leader(sidekick_store) of {_, Node} -> Node; _ -> none end end)().")
             .await;
         let names = self.members.iter().map(|member| member.name.as_str());
         names

@@ -112,6 +112,11 @@ impl Member {
         self.frontend.take().unwrap().kill().await;
     }
 
+    /// As an operator's supervisor stops it.
+    pub async fn stop(&mut self) {
+        self.frontend.take().unwrap().beam.terminate().await;
+    }
+
     pub async fn eval(&mut self, code: &str) -> sidekick::etf::Term {
         self.frontend.as_mut().unwrap().beam.eval(code).await
     }

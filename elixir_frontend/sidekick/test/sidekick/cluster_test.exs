@@ -232,6 +232,32 @@ defmodule Sidekick.ClusterTest do
     assert {:ok, %{watermark: 10}} = ask(alive, upload("s", 6, 10))
   end
 
+  test "a leader that is cut off stores nothing, the others go on, and it comes back by itself" do
+    plans = 3 |> plan() |> Enum.map(&boot/1) |> serve(timeout_ms: 2_000)
+    {:ok, _} = ask(hd(plans), upload("s", 1, 5))
+    leader = leader(plans)
+    [one, two] = plans -- [leader]
+    watch(leader)
+
+    # Neither side takes the other's cookie any more; this test reaches all, as sidekicks would.
+    for other <- [one, two] do
+      true = on(leader, Node, :set_cookie, [other.node, :isolated])
+      on(leader, Node, :disconnect, [other.node])
+    end
+
+    {node, name} = {leader.node, Sidekick.Ingest}
+    assert {:error, {code, _}} = Beam.call(leader.beam, GenServer, :call, [name, upload("s", 6, 10), 15_000])
+    assert code in [:timeout, :unavailable]
+    eventually(fn -> match?({:ok, %{watermark: 20}}, ask(one, upload("s", 6, 20))) end)
+    assert_receive {^node, {:sidekick_store, :sidekick_store, {:quorum, :lost}}}, 20_000
+
+    for other <- [one, two], do: true = on(leader, Node, :set_cookie, [other.node, on(leader, Node, :get_cookie, [])])
+    assert_receive {^node, {:sidekick_store, :sidekick_store, {:quorum, :restored}}}, 20_000
+    assert watermark(leader) == 20
+    {:ok, records} = on(leader, Store, :records, [origin(), "s", 1, 100])
+    assert Enum.map(records, & &1.seq) == Enum.to_list(1..20)
+  end
+
   test "a store grows, a member leaves, a dead one is replaced, and a lost disk joins again" do
     [first, second, third] = plan(3)
     [alone] = serve([boot(%{first | members: [first.node]})])
