@@ -21,6 +21,8 @@ pub async fn everything(world: &mut World, told: &Told, states: &State) -> Vec<S
     let names = game_was_told(world);
     let (mut wrong, mut games) = (Vec::new(), Vec::new());
     for n in 0..world.members.len() {
+        // One that was started last may still be on its way.
+        world.serves(n).await;
         games.push(member(world, n, (told, states, &names), &mut wrong).await);
     }
     games.push(postgres(world, (told, states, &names), &mut wrong).await);

@@ -1,5 +1,7 @@
 //! What is struck: processes of this machine that belong to the torture, each known by its pid or by its environment.
 
+#![allow(dead_code, clippy::unwrap_used)]
+
 use crate::beam::COOKIE;
 use crate::frontend::{self, Frontend};
 use nix::sys::signal::{Signal, kill};
@@ -101,11 +103,22 @@ impl Member {
 
     /// Starts its BEAM, which then comes to serve by itself: it may have to wait for others.
     pub async fn start(&mut self) {
+        self.boot().await;
+        self.serve().await;
+    }
+
+    /// The BEAM alone.
+    pub async fn boot(&mut self) {
         let log = self.dir.with_extension("log");
-        let mut frontend = Frontend::boot(&self.name, self.epmd_port, Some(&log)).await;
-        let members: Vec<_> = self.members.iter().map(String::as_str).collect();
-        frontend.serve_soon(&self.dir, &members).await;
+        let frontend = Frontend::boot(&self.name, self.epmd_port, Some(&log)).await;
         self.frontend = Some(frontend);
+    }
+
+    /// Has it serve as soon as it can.
+    pub async fn serve(&mut self) {
+        let members: Vec<_> = self.members.iter().map(String::as_str).collect();
+        let frontend = self.frontend.as_mut().unwrap();
+        frontend.serve_soon(&self.dir, &members).await;
     }
 
     pub async fn kill(&mut self) {

@@ -98,7 +98,7 @@ defmodule Sidekick.ClusterTest do
 
     # Until three were in the middle of it. One that came to serve before it was killed loses its disk, and joins again.
     while_joining =
-      Stream.repeatedly(fn -> killed_while(second) end) |> Stream.take(20) |> Stream.filter(&(&1 == :joining))
+      Stream.repeatedly(fn -> killed_while(second) end) |> Stream.take(60) |> Stream.filter(&(&1 == :joining))
 
     assert [:joining, :joining, :joining] = Enum.take(while_joining, 3)
 
