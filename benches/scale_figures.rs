@@ -358,6 +358,21 @@ async fn figures(count: usize) {
     );
 }
 
+/// As many as this machine lets one user run: each watches its log files by one inotify instance.
+fn fitting(count: usize) -> usize {
+    let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_instances");
+    let limit = limit
+        .ok()
+        .and_then(|text| text.trim().parse::<usize>().ok());
+    let most = limit.unwrap_or(count).saturating_sub(8).min(count);
+    if most < count {
+        println!(
+            "\n{most} instead of {count}: fs.inotify.max_user_instances allows one user no more"
+        );
+    }
+    most
+}
+
 #[tokio::main]
 async fn main() {
     let given = std::env::args()
@@ -369,6 +384,6 @@ async fn main() {
     }
     assert!(Path::new("/proc").is_dir(), "the figures come from /proc");
     for count in counts {
-        figures(count).await;
+        figures(fitting(count)).await;
     }
 }
