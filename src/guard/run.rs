@@ -7,6 +7,7 @@ use super::protocol::{self, FromGuard, OnExit, ToGuard};
 use super::server::Server;
 use super::spawn::Stub;
 use super::tree;
+use crate::failpoints;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -215,6 +216,7 @@ impl Guard {
                     let pid = server.process.pid;
                     self.server = Some(server);
                     self.tell(&FromGuard::Prepared { pid });
+                    failpoints::hit("guard.prepared");
                 }
                 Err(message) => {
                     self.tell(&FromGuard::Failed { message });
@@ -237,6 +239,7 @@ impl Guard {
                         note,
                         exited,
                     });
+                    failpoints::hit("guard.adopted");
                 }
             }
             (ToGuard::Signal { signal, group }, Some(server)) => server.signal(signal, group),
@@ -280,10 +283,12 @@ impl Guard {
         let pid = server.process.pid;
         let started = server.started.is_some();
         match outcome {
-            Ok(()) if started => self.tell(&FromGuard::Spawned {
-                pid,
-                at_ns: monotonic_ns(),
-            }),
+            Ok(()) if started => {
+                let at_ns = monotonic_ns();
+                failpoints::hit("guard.executed");
+                self.tell(&FromGuard::Spawned { pid, at_ns });
+                failpoints::hit("guard.spawn_told");
+            }
             // It died before it was given anything.
             Ok(()) => self.tell(&FromGuard::Failed {
                 message: "the process died before its start".into(),
@@ -325,6 +330,7 @@ impl Guard {
             return;
         };
         server.reaped = true;
+        failpoints::hit("guard.exit_seen");
         if let Some((identity, _)) = &server.started {
             let record = ExitRecord {
                 start: identity.start.clone(),
@@ -339,7 +345,9 @@ impl Guard {
             };
             let file = write_json(&server.files.exit(&record.start), &record).ok();
             server.exited = Some((record.clone(), file));
+            failpoints::hit("guard.exit_recorded");
             self.tell(&FromGuard::Exited(record));
+            failpoints::hit("guard.exit_told");
         }
         if !no_children() {
             self.kill();
@@ -384,10 +392,13 @@ impl Guard {
         let _ = std::fs::remove_file(server.files.socket());
         // The next start may go on while this one is being synced.
         drop(server.lock);
+        failpoints::hit("guard.lock_released");
         self.tell(&FromGuard::Gone);
+        failpoints::hit("guard.gone_told");
         if let Some((_, Some(file))) = server.exited {
             let _ = file.sync_all();
             let _ = server.files.sync();
+            failpoints::hit("guard.exit_synced");
         }
     }
 }

@@ -6,6 +6,7 @@ use super::logs::{LogBound, rotate_and_open};
 use super::proc::{ProcessId, Stat, TICKS_PER_SECOND, boot_id};
 use super::protocol::{Prepare, Start};
 use super::spawn::Stub;
+use crate::failpoints;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
@@ -42,6 +43,7 @@ impl Server {
         let files = RunFiles::open(&prepare.run_dir, &prepare.id)
             .map_err(|error| describe("open the run directory", &error))?;
         let lock = lock(&files, prepare.lock_wait_ms)?;
+        failpoints::hit("guard.locked");
         let _ = std::fs::remove_file(files.socket());
         let listener = UnixListener::bind(files.socket())
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
@@ -98,9 +100,12 @@ impl Server {
             started_at_ms: crate::types::now_ms(),
         };
         write_json(&self.files.identity(), &identity)?;
+        failpoints::hit("guard.identity_written");
         let note = std::mem::take(&mut start.note);
         self.started = Some((identity, note));
-        stub.execute(start)
+        stub.execute(start)?;
+        failpoints::hit("guard.start_given");
+        Ok(())
     }
 
     /// Only while the process is not reaped is its number surely its own.

@@ -8,6 +8,7 @@ use super::check::{self, Checked};
 use super::context::Context;
 use super::link::Link;
 use super::spec::ServerSpec;
+use crate::failpoints;
 use crate::guard::files::make_private_dir;
 use crate::guard::proc::ProcessId;
 use crate::guard::protocol::{FromGuard, Prepare, Start, ToGuard};
@@ -64,6 +65,7 @@ pub async fn launch(
     let start = uuid::Uuid::new_v4().simple().to_string();
     let home = context.options.home_dir.join(spec.id.as_str());
     let (mut link, checked) = spawn_guard(context.clone(), spec.clone(), home.clone()).await?;
+    failpoints::hit("supervisor.guard_spawned");
     let prepare = prepare(&context, spec, &start);
     let prepared = async {
         link.send(&ToGuard::Prepare(prepare))
@@ -90,6 +92,7 @@ pub async fn launch(
             .map_err(|error| error.to_string())
     };
     let (server, activation) = tokio::try_join!(prepared, activated)?;
+    failpoints::hit("supervisor.activated");
     let mut env = check::environment(spec, &home);
     if let Some(activation) = &activation {
         context.sessions.expect(&spec.id, activation);
@@ -105,6 +108,7 @@ pub async fn launch(
         note: serde_json::to_string(&note).unwrap_or_default(),
     });
     let sent = link.send(&message).await;
+    failpoints::hit("supervisor.start_sent");
     match tokio::time::timeout(ANSWER, link.recv()).await {
         Ok(Some(FromGuard::Spawned { at_ns, .. })) => Ok(Launched {
             link,

@@ -1,6 +1,7 @@
 //! A process ends: why, what is kept of it, what follows.
 
 use super::{Actor, Command, Run};
+use crate::failpoints;
 use crate::guard::clock::monotonic_ns;
 use crate::guard::files::{ExitRecord, WaitEnd};
 use crate::supervisor::adopt;
@@ -54,6 +55,7 @@ impl Actor {
     /// The process ended, as the guard recorded it or nobody knows how.
     pub(super) async fn ended(&mut self, record: Option<ExitRecord>, while_away: bool) {
         let detected_ns = monotonic_ns();
+        failpoints::hit("supervisor.end_heard");
         let up = self.status.borrow().os_pid.is_some();
         let Some(run) = self.run.clone().filter(|_| up) else {
             return;
@@ -63,6 +65,7 @@ impl Actor {
         self.show(&run, &end);
         let attempt = self.attempts;
         self.apply(Input::Ended(end.reason.clone())).await;
+        failpoints::hit("supervisor.restart_decided");
         // Otherwise the guard is still killing what the process left, and says when that is done.
         if self.link.is_none() {
             self.down(attempt);
@@ -242,8 +245,10 @@ impl Actor {
             let name = id.to_string();
             let written = tokio::task::spawn_blocking(move || {
                 let number = store.write(&bundle);
+                failpoints::hit("supervisor.bundle_written");
                 // The end is dealt with once it is on disk; before, a later sidekick would find it again.
                 let _ = adopt::forget(&run_dir, &name, &start);
+                failpoints::hit("supervisor.end_forgotten");
                 number
             });
             match written.await {
