@@ -10,7 +10,7 @@ use crate::supervisor::event::EventKind;
 use crate::supervisor::machine::{Decision, Input};
 use crate::supervisor::output::{self, Output};
 use crate::supervisor::status::{EndReason, Health, LastExit, LogSource};
-use crate::types::{UnixMillis, now_ms};
+use crate::types::{UnixMillis, now_ms, version};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -177,7 +177,7 @@ impl Actor {
                 "restarts": self.machine.restarts(),
             }),
             versions: json!({
-                "sidekick": env!("CARGO_PKG_VERSION"),
+                "sidekick": version(),
                 "engine": end.output.engine,
                 "program": self.spec.command.first(),
             }),
