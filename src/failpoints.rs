@@ -3,8 +3,8 @@
 //! Only a build with debug assertions (`cargo test`) has them; in a release build [`hit`] is empty and the names are not in the binary.
 //!
 //! `SIDEKICK_FAILPOINTS="guard.identity_written=kill supervisor.hello=stop@2"` says what happens where: SIGKILL or SIGSTOP to the
-//! process that passes, at its second passing for `@2`. `SIDEKICK_FAILPOINTS_DIR` is where a file of the point's name is made before, with
-//! the process id in it: so a test sees that the point was reached, and it acts once, however many processes pass it.
+//! process that passes it as the first, or as the second for `@2`. Passings are numbered over all processes: each makes a file `POINT.NUMBER`
+//! in `SIDEKICK_FAILPOINTS_DIR` with its process id in it, until the number is reached. So a test sees it, and a point acts once.
 
 #[cfg(debug_assertions)]
 pub use armed::{environment, hit};
@@ -28,7 +28,6 @@ mod armed {
     use std::io::Write;
     use std::path::PathBuf;
     use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicU32, Ordering};
 
     const POINTS: &str = "SIDEKICK_FAILPOINTS";
     const DIR: &str = "SIDEKICK_FAILPOINTS_DIR";
@@ -37,7 +36,6 @@ mod armed {
         name: String,
         signal: Signal,
         at: u32,
-        passed: AtomicU32,
     }
 
     struct Armed {
@@ -75,28 +73,29 @@ mod armed {
             name: name.to_owned(),
             signal,
             at: at.parse().expect("@ is followed by a number"),
-            passed: AtomicU32::new(0),
         }
     }
 
     /// Passes a point.
     pub fn hit(name: &str) {
         let Some(armed) = armed() else { return };
-        let points = armed.points.iter().filter(|point| point.name == name);
-        for point in points {
-            if point.passed.fetch_add(1, Ordering::Relaxed) + 1 == point.at {
-                act(armed, point);
+        for point in armed.points.iter().filter(|point| point.name == name) {
+            if number(armed, point) == Some(point.at) {
+                act(point);
             }
         }
     }
 
-    fn act(armed: &Armed, point: &Point) {
-        let mark = armed.dir.join(&point.name);
-        // Another process was here before: this is its successor.
-        let Ok(mut file) = OpenOptions::new().write(true).create_new(true).open(mark) else {
-            return;
-        };
-        let _ = writeln!(file, "{}", std::process::id());
+    /// The number of this passing; `None` beyond the one that counts.
+    fn number(armed: &Armed, point: &Point) -> Option<u32> {
+        (1..=point.at).find(|number| {
+            let mark = armed.dir.join(format!("{}.{number}", point.name));
+            let file = OpenOptions::new().write(true).create_new(true).open(mark);
+            file.is_ok_and(|mut file| writeln!(file, "{}", std::process::id()).is_ok())
+        })
+    }
+
+    fn act(point: &Point) {
         let _ = kill_process(getpid(), point.signal);
         while point.signal == Signal::KILL {
             // The signal reaches every thread, this one perhaps a moment later: it does nothing any more.

@@ -1,6 +1,6 @@
 //! Plays one row and judges it.
 
-use super::row::{Deed, Row, Scene, Then, Who};
+use super::row::{Arm, Deed, Row, Scene, Then, Who};
 use super::stage::{Stage, send, until};
 use crate::witness;
 use nix::sys::signal::Signal;
@@ -42,7 +42,7 @@ fn act(row: &Row, stage: &mut Stage, request: &mut Option<Child>) -> Result<(), 
     stage.begin(first);
     let mut game = scene(row, stage, request, arm)?;
     let paused = match &row.arm {
-        Some(arm) => Some(passed(stage, arm.point, arm.kill)?),
+        Some(arm) => Some(passed(stage, arm)?),
         None => None,
     };
     if row.arm.as_ref().is_some_and(|arm| !arm.kill) {
@@ -120,8 +120,9 @@ fn executed(stage: &Stage) -> Result<Identity, String> {
 }
 
 /// Waits until a process has passed the point, and has died or stands still.
-fn passed(stage: &mut Stage, point: &str, kill: bool) -> Result<i32, String> {
-    let mark = stage.path("marks").join(point);
+fn passed(stage: &mut Stage, arm: &Arm) -> Result<i32, String> {
+    let (point, kill) = (arm.point, arm.kill);
+    let mark = stage.path("marks").join(format!("{point}.{}", arm.at));
     let pid: i32 = until(&format!("{point} to be passed"), || {
         fs::read_to_string(&mark).ok()?.trim().parse().ok()
     })?;
