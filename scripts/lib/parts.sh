@@ -107,3 +107,11 @@ part_demo() {
     return "$status"
 }
 count_demo() { counts_passed=$(grep -c '^==> the demo holds$' "$1" || true); }
+
+part_upgrade() {
+    local status=0
+    ./scripts/upgrade-demo --dir "$logs/upgrade_files" || status=$?
+    ((status == 0)) && say 'the upgrade holds'
+    return "$status"
+}
+count_upgrade() { counts_passed=$(grep -c '^==> the upgrade holds$' "$1" || true); }
