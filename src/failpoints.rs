@@ -97,9 +97,11 @@ mod armed {
 
     fn act(point: &Point) {
         let _ = kill_process(getpid(), point.signal);
-        while point.signal == Signal::KILL {
+        if point.signal == Signal::KILL {
             // The signal reaches every thread, this one perhaps a moment later: it does nothing any more.
-            std::thread::park();
+            loop {
+                std::thread::park();
+            }
         }
     }
 
