@@ -58,6 +58,8 @@ pub struct Beat {
     pub frame_ms_max: f64,
     /// Physics step time, milliseconds.
     pub physics_ms: f64,
+    /// By how much the physics ticks since the last beat are behind the time that has passed, milliseconds.
+    pub tick_lag_ms: f64,
     /// Players, where the game reports them.
     pub players: Option<u64>,
     /// Static memory as the engine counts it.

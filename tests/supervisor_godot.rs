@@ -7,7 +7,9 @@ mod supervision;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use sidekick::ports::{Beat, SessionEvent};
-use sidekick::supervisor::{EndReason, EventKind, ServerSpec, State, SupervisorOptions};
+use sidekick::supervisor::{
+    Activity, ActivityKind, EndReason, EventKind, ServerSpec, State, SupervisorOptions,
+};
 use std::path::Path;
 use std::time::Duration;
 use supervision::{House, id, kill};
@@ -85,7 +87,7 @@ async fn a_crash_in_a_script_names_the_script_line() {
     let dir = tempfile::tempdir().unwrap();
     let house = house(dir.path(), godot("crash", "probe")).await;
     let bundle = bundle(&house).await;
-    assert_eq!(bundle["output"]["script_line"], "res://main.gd:15");
+    assert_eq!(bundle["output"]["script_line"], "res://main.gd:19");
     assert!(
         bundle["output"]["script_backtrace"][0]
             .as_str()
@@ -93,18 +95,17 @@ async fn a_crash_in_a_script_names_the_script_line() {
             .starts_with("_process")
     );
     let crashes = house.supervisor.crashes(&id("lobby")).await.unwrap();
-    assert_eq!(crashes[0].script_line.as_deref(), Some("res://main.gd:15"));
+    assert_eq!(crashes[0].script_line.as_deref(), Some("res://main.gd:19"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_hang_names_the_line_it_hangs_in() {
-    let dir = tempfile::tempdir().unwrap();
+/// A game that plays and then hangs in that way: what it did, its bundle, and the house.
+async fn hung(dir: &Path, probe: &str) -> (Activity, Value, House) {
     let spec = ServerSpec {
         session: true,
-        hang_timeout: Some(Duration::from_millis(500)),
-        ..godot("hang", "probe")
+        hang_timeout: Some(Duration::from_millis(1500)),
+        ..godot(probe, "probe")
     };
-    let mut house = house(dir.path(), spec).await;
+    let mut house = house(dir, spec).await;
     house.started().await;
     let epoch = house
         .supervisor
@@ -125,24 +126,62 @@ async fn a_hang_names_the_line_it_hangs_in() {
     house.line("lobby", |line| line == "probing").await;
     house.say("lobby", SessionEvent::Playing { tick: 3 });
     house.say("lobby", SessionEvent::Beat(Beat::default()));
-    let state = house
-        .event(|event| match event.kind {
-            EventKind::Hang { process_state, .. } => Some(process_state),
+    if probe == "stop" {
+        let pid = house.supervisor.server(&id("lobby")).unwrap().os_pid;
+        kill(pid.unwrap(), Signal::SIGSTOP);
+    }
+    let activity = house
+        .event(|event| match &event.kind {
+            EventKind::Hang { activity, .. } => activity.clone(),
             _ => None,
         })
         .await;
-    assert_eq!(state, Some('R'), "it spins");
     let bundle = bundle(&house).await;
     assert_eq!(bundle["reason"], "hang");
+    (*activity, bundle, house)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hang_names_the_line_it_hangs_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let (activity, bundle, house) = hung(dir.path(), "hang").await;
+    assert_eq!(activity.kind, ActivityKind::Spinning, "{activity}");
+    assert!(activity.over_ms >= 500, "{activity:?}");
+    assert_eq!(bundle["activity"]["kind"], "spinning");
     assert_eq!(
         bundle["output"]["script_backtrace"][0],
-        "spin (res://main.gd:21)"
+        "spin (res://main.gd:25)"
+    );
+    let frame = &bundle["output"]["script_frames"][0];
+    assert_eq!(
+        (&frame["function"], &frame["line"]),
+        (&"spin".into(), &25.into())
     );
     let status = house.supervisor.server(&id("lobby")).unwrap();
     assert_eq!(
         status.last_exit.unwrap().detail.as_deref(),
-        Some("its main loop hung at res://main.gd:21")
+        Some("its main loop hung at res://main.gd:25")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_waits_is_told_from_one_that_spins() {
+    let dir = tempfile::tempdir().unwrap();
+    let (activity, bundle, _house) = hung(dir.path(), "sleep").await;
+    assert_eq!(activity.kind, ActivityKind::Blocked, "{activity}");
+    assert_eq!(bundle["output"]["script_line"], "res://main.gd:29");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_process_is_told_and_still_prints_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let (activity, bundle, _house) = hung(dir.path(), "stop").await;
+    assert_eq!(
+        (activity.kind, activity.state),
+        (ActivityKind::Stopped, 'T')
+    );
+    assert_eq!(bundle["output"]["signal"], 11);
+    assert!(bundle["output"]["engine_frames"].as_array().unwrap().len() > 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,6 +39,10 @@ hint() {
     postgres:nix-env) printf 'nix-shell -p postgresql' ;;
     postgres:zypper) printf 'zypper install postgresql-server' ;;
     postgres:*) printf 'PostgreSQL >= 13, then SIDEKICK_PG_BIN=/directory/of/initdb' ;;
+    python:nix-env) printf 'nix-shell -p python3' ;;
+    python:pacman) printf 'pacman -S python' ;;
+    python:?*) printf '%s install python3' "$manager" ;;
+    python:*) printf 'Python >= 3.9' ;;
     addr2line:pacman) printf 'pacman -S binutils' ;;
     addr2line:apk) printf 'apk add binutils' ;;
     addr2line:brew) printf 'brew install binutils' ;;

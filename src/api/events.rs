@@ -24,7 +24,9 @@ pub fn supervisor(event: &SupervisorEvent, pid: Option<Pid>) -> (&'static str, F
 }
 
 fn happened(kind: &EventKind) -> (&'static str, Fields) {
-    let told = life(kind).or_else(|| trouble(kind));
+    let told = life(kind)
+        .or_else(|| trouble(kind))
+        .or_else(|| health(kind));
     told.unwrap_or(("other", vec![]))
 }
 
@@ -95,21 +97,6 @@ fn trouble(kind: &EventKind) -> Option<(&'static str, Fields)> {
         EventKind::StartFailed { message } => {
             ("start_failed", vec![("detail", Term::text(message))])
         }
-        EventKind::Hang {
-            start_number,
-            silent,
-            process_state,
-        } => (
-            "hang",
-            vec![
-                ("start_number", Term::int(*start_number)),
-                ("silent_us", micros(Some(*silent))),
-                (
-                    "process_state",
-                    process_state.map_or_else(Term::nil, |c| Term::text(&c.to_string())),
-                ),
-            ],
-        ),
         EventKind::Ended {
             start_number,
             os_pid,
@@ -133,6 +120,7 @@ fn trouble(kind: &EventKind) -> Option<(&'static str, Fields)> {
         EventKind::CrashBundle {
             number,
             reason,
+            kind,
             script_line,
         } => (
             "crash",
@@ -140,6 +128,10 @@ fn trouble(kind: &EventKind) -> Option<(&'static str, Fields)> {
                 ("number", Term::int(*number)),
                 ("reason", reply::end_reason(reason)),
                 ("script_line", text(script_line)),
+                ("fingerprint", Term::text(&kind.fingerprint)),
+                ("count", Term::int(kind.count)),
+                ("first_seen_ms", Term::int(kind.first_seen_ms)),
+                ("last_seen_ms", Term::int(kind.last_seen_ms)),
             ],
         ),
         EventKind::Quarantined { restarts, seconds } => (
@@ -147,6 +139,50 @@ fn trouble(kind: &EventKind) -> Option<(&'static str, Fields)> {
             vec![
                 ("restarts", Term::int(*restarts)),
                 ("seconds", Term::int(*seconds)),
+            ],
+        ),
+        _ => return None,
+    };
+    Some(told)
+}
+
+/// What is seen of how it fares.
+fn health(kind: &EventKind) -> Option<(&'static str, Fields)> {
+    let told = match kind {
+        EventKind::Hang {
+            start_number,
+            silent,
+            process_state,
+            activity,
+        } => (
+            "hang",
+            vec![
+                ("start_number", Term::int(*start_number)),
+                ("silent_us", micros(Some(*silent))),
+                (
+                    "process_state",
+                    process_state.map_or_else(Term::nil, |c| Term::text(&c.to_string())),
+                ),
+                (
+                    "activity",
+                    activity
+                        .as_ref()
+                        .map_or_else(Term::nil, |activity| Term::atom(activity.kind.as_str())),
+                ),
+            ],
+        ),
+        EventKind::Memory {
+            start_number,
+            high,
+            rss_bytes,
+            warn_bytes,
+        } => (
+            "memory",
+            vec![
+                ("start_number", Term::int(*start_number)),
+                ("high", Term::bool(*high)),
+                ("rss_bytes", Term::int(*rss_bytes)),
+                ("warn_bytes", Term::int(*warn_bytes)),
             ],
         ),
         _ => return None,

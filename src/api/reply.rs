@@ -4,7 +4,7 @@ use crate::buffer::{Info, Limit, StreamInfo};
 use crate::etf::{Pid, Term};
 use crate::ports::Beat;
 use crate::supervisor::{
-    CrashSummary, EndReason, Health, LastExit, LogLine, SessionInfo, Status, Timings,
+    Activity, CrashSummary, EndReason, Health, LastExit, LogLine, SessionInfo, Status, Timings,
 };
 use std::time::Duration;
 
@@ -86,6 +86,11 @@ fn health(health: &Health) -> Term {
             "cpu_percent",
             health.cpu_percent.map_or_else(Term::nil, Term::Float),
         ),
+        ("memory_high", Term::bool(health.memory_high)),
+        (
+            "activity",
+            health.activity.as_ref().map_or_else(Term::nil, activity),
+        ),
     ];
     if let Some(beat) = &health.beat {
         fields.extend(beat_fields(beat));
@@ -93,12 +98,29 @@ fn health(health: &Health) -> Term {
     Term::map(fields)
 }
 
-fn beat_fields(beat: &Beat) -> [(&'static str, Term); 7] {
+fn activity(activity: &Activity) -> Term {
+    Term::map([
+        ("kind", Term::atom(activity.kind.as_str())),
+        ("state", Term::text(&activity.state.to_string())),
+        (
+            "wchan",
+            activity.wchan.as_deref().map_or_else(Term::nil, Term::text),
+        ),
+        ("over_ms", Term::int(activity.over_ms)),
+        (
+            "main_percent",
+            activity.main_percent.map_or_else(Term::nil, Term::Float),
+        ),
+    ])
+}
+
+fn beat_fields(beat: &Beat) -> [(&'static str, Term); 8] {
     [
         ("tick", Term::int(beat.tick)),
         ("frame_ms", Term::Float(beat.frame_ms)),
         ("frame_ms_max", Term::Float(beat.frame_ms_max)),
         ("physics_ms", Term::Float(beat.physics_ms)),
+        ("tick_lag_ms", Term::Float(beat.tick_lag_ms)),
         ("players", optional(beat.players)),
         ("memory_bytes", Term::int(beat.memory_bytes)),
         ("in_flight", Term::int(beat.in_flight)),
@@ -140,6 +162,7 @@ pub fn log_line(line: &LogLine) -> Term {
 
 /// A crash bundle in a list.
 pub fn crash_summary(crash: &CrashSummary) -> Term {
+    let kind = crash.kind.as_ref();
     Term::map([
         ("number", Term::int(crash.number)),
         ("at_ms", Term::int(crash.at_ms)),
@@ -152,6 +175,20 @@ pub fn crash_summary(crash: &CrashSummary) -> Term {
                 .map_or_else(Term::nil, Term::text),
         ),
         ("bytes", Term::int(crash.bytes)),
+        (
+            "fingerprint",
+            kind.map_or_else(Term::nil, |kind| Term::text(&kind.fingerprint)),
+        ),
+        ("count", optional(kind.map(|kind| kind.count))),
+        (
+            "first_seen_ms",
+            optional(kind.map(|kind| kind.first_seen_ms)),
+        ),
+        ("last_seen_ms", optional(kind.map(|kind| kind.last_seen_ms))),
+        (
+            "damaged",
+            crash.damaged.as_deref().map_or_else(Term::nil, Term::text),
+        ),
     ])
 }
 

@@ -2,13 +2,15 @@
 
 use super::AppError;
 use crate::config::{
-    Config, Cookie, Restart, ServerConfig, SinkKind, SinkStart, Strategy, WhenFull,
+    Config, Cookie, ProbeConfig, ProbeKind, Restart, ServerConfig, SinkKind, SinkStart, Strategy,
+    WhenFull,
 };
 use crate::node::{self, NodeName, NodeOptions};
-use crate::supervisor::{Backoff, Group, OnExit, ServerSpec, SupervisorOptions};
+use crate::supervisor::{Backoff, Group, OnExit, ProbeSpec, ServerSpec, SupervisorOptions};
 use crate::upload::{PostgresOptions, SinkOptions};
 use crate::{buffer, config, godot, supervisor};
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 /// Options of the buffer.
@@ -178,6 +180,26 @@ fn group(server: &ServerConfig, config: &Config) -> Option<Group> {
     })
 }
 
+fn probe(probe: &ProbeConfig) -> ProbeSpec {
+    ProbeSpec {
+        kind: match probe.kind {
+            ProbeKind::Tcp => supervisor::ProbeKind::Tcp,
+            ProbeKind::Udp => supervisor::ProbeKind::Udp {
+                payload: probe.payload.as_bytes().to_vec(),
+                expect: probe.expect.as_bytes().to_vec(),
+            },
+            ProbeKind::Http => supervisor::ProbeKind::Http {
+                path: probe.path.clone().unwrap_or_else(|| "/".to_owned()),
+                status: probe.status,
+            },
+        },
+        address: SocketAddr::new(probe.address, probe.port.get()),
+        interval: probe.interval,
+        timeout: probe.timeout,
+        failures: probe.failures.get(),
+    }
+}
+
 fn server_spec(server: &ServerConfig, config: &Config) -> ServerSpec {
     ServerSpec {
         group: group(server, config),
@@ -206,6 +228,9 @@ fn server_spec(server: &ServerConfig, config: &Config) -> ServerSpec {
             config::OnExit::Stop => OnExit::Stop,
         },
         autostart: server.autostart,
+        busy_max: server.busy_max,
+        memory_warn: server.memory_warn,
+        probe: server.probe.as_ref().map(probe),
         ..ServerSpec::new(server.id.clone(), server.command.clone())
     }
 }

@@ -37,22 +37,30 @@ impl Activations for BufferActivations {
     }
 }
 
-/// For crash bundles: which records no sink has yet.
+/// Ranges in one bundle: more would say nothing more.
+const RANGES_MAX: usize = 256;
+
+/// For crash bundles: which records each sink lacks.
 pub struct UploadFacts(pub Buffer);
 
 impl BundleFacts for UploadFacts {
     fn facts<'a>(&'a self, _server: &'a ServerId) -> BoxFuture<'a, Value> {
-        let streams: Vec<Value> = self
-            .0
-            .streams()
-            .into_iter()
-            .filter_map(|stream| {
-                let uploaded = stream.cursors.iter().map(|(_, cursor)| *cursor).min()?;
-                (uploaded < stream.last).then(|| {
-                    json!({"stream": stream.name.to_string(), "from": uploaded + 1, "to": stream.last})
+        let streams = self.0.streams();
+        let lacking = streams.iter().flat_map(|stream| {
+            let behind = stream
+                .cursors
+                .iter()
+                .filter(|(_, cursor)| *cursor < stream.last);
+            behind.map(|(sink, cursor)| {
+                json!({
+                    "stream": stream.name.to_string(),
+                    "sink": sink.to_string(),
+                    "from": (cursor + 1).max(stream.first),
+                    "to": stream.last,
                 })
             })
-            .collect();
+        });
+        let streams: Vec<Value> = lacking.take(RANGES_MAX).collect();
         Box::pin(async move { json!({ "not_uploaded": streams }) })
     }
 }

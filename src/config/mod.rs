@@ -22,6 +22,7 @@ mod machine;
 mod model;
 mod node;
 mod postgres;
+mod probe;
 mod raw;
 mod servers;
 mod sinks;
@@ -35,9 +36,9 @@ pub use error::{ConfigError, Place};
 pub use model::{
     AllowStart, Backoff, BufferConfig, Columns, Config, Cookie, DatabaseUrl, Environment,
     EpmdConfig, GroupConfig, Keep, LogConfig, LogFormat, NodeConfig, OnExit, PayloadForm,
-    PostgresConfig, Restart, RunConfig, ServerConfig, SessionConfig, SinkConfig, SinkKind,
-    SinkLimits, SinkStart, StateRule, Strategy, StreamLimit, StreamRule, Tables, TlsConfig,
-    UrlSource, WhenFull,
+    PostgresConfig, ProbeBytes, ProbeConfig, ProbeKind, Restart, RunConfig, ServerConfig,
+    SessionConfig, SinkConfig, SinkKind, SinkLimits, SinkStart, StateRule, Strategy, StreamLimit,
+    StreamRule, Tables, TlsConfig, UrlSource, WhenFull,
 };
 
 use serde::Serialize;

@@ -1,10 +1,10 @@
 //! The file as it is written, before any check that needs more than one value.
 
 use super::model::{
-    AllowStart, Columns, LogFormat, OnExit, PayloadForm, Restart, SinkStart, Strategy, Tables,
-    WhenFull,
+    AllowStart, Columns, LogFormat, OnExit, PayloadForm, ProbeKind, Restart, SinkStart, Strategy,
+    Tables, WhenFull,
 };
-use super::values::{PathOrOff, Ports, Size, Span, SpanOrOff, TimeOfDay};
+use super::values::{PathOrOff, PortText, Ports, Size, Span, SpanOrOff, TimeOfDay};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -164,6 +164,24 @@ pub(super) struct RawServer {
     #[serde(default)]
     pub on_exit: OnExit,
     pub autostart: Option<bool>,
+    pub busy_max: Option<Spanned<Span>>,
+    pub memory_warn: Option<Spanned<Size>>,
+    pub probe: Option<Spanned<RawProbe>>,
+}
+
+#[derive(Deserialize, Clone)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawProbe {
+    pub kind: Spanned<ProbeKind>,
+    pub address: Option<Spanned<String>>,
+    pub port: Spanned<PortText>,
+    pub path: Option<Spanned<String>>,
+    pub status: Option<Spanned<u16>>,
+    pub payload: Option<Spanned<String>>,
+    pub expect: Option<Spanned<String>>,
+    pub interval: Option<Spanned<Span>>,
+    pub timeout: Option<Spanned<Span>>,
+    pub failures: Option<Spanned<u32>>,
 }
 
 #[derive(Deserialize, Default, Clone)]

@@ -4,8 +4,8 @@ use super::build::Context;
 use super::error::Fault;
 use super::model::{Environment, GroupConfig, ServerConfig};
 use super::raw::RawServer;
-use super::values::{Span, SpanOrOff, resolve, show_duration};
-use super::{groups, template};
+use super::values::{Size, Span, SpanOrOff, resolve, show_duration};
+use super::{groups, probe, template};
 use crate::types::ServerId;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -22,6 +22,11 @@ const OWN_VARIABLES: [&str; 4] = [
 ];
 /// No timeout is longer, so that a slip of the unit shows.
 pub(super) const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// The longest silence that a game may announce, unless the file says otherwise.
+const BUSY_MAX: Duration = Duration::from_secs(600);
+/// Less is surely a slip of the unit.
+const MEMORY_WARN_MIN: u64 = 1 << 20;
 
 /// Servers of one sidekick, as many as its supervisor takes.
 const SERVERS_MAX: usize = 1_000;
@@ -92,6 +97,9 @@ fn one(
         session,
         on_exit: raw.on_exit,
         autostart: raw.autostart.unwrap_or(true),
+        busy_max: timeout("busy_max", raw.busy_max, BUSY_MAX)?,
+        memory_warn: memory_warn(raw.memory_warn)?,
+        probe: probe::build(raw.probe, session)?,
         id,
     };
     if let Some(pauses) = never_gives_up(&server) {
@@ -177,6 +185,16 @@ fn timeout(key: &str, raw: Option<Spanned<Span>>, default: Duration) -> Result<D
     };
     let value = raw.get_ref().0;
     bounded(key, raw.span(), value, Duration::from_millis(100))
+}
+
+fn memory_warn(raw: Option<Spanned<Size>>) -> Result<Option<u64>, Fault> {
+    match raw {
+        Some(raw) if raw.get_ref().0 < MEMORY_WARN_MIN => Err(Fault::at(
+            raw.span(),
+            "memory_warn is below 1MiB, which every process has; write such as \"1500MiB\"",
+        )),
+        raw => Ok(raw.map(|raw| raw.get_ref().0)),
+    }
 }
 
 fn when_empty(raw: Option<Spanned<bool>>, session: bool) -> Result<bool, Fault> {

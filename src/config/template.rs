@@ -1,13 +1,13 @@
 //! Templates: one `[[server]]` with `count = N` stands for N servers.
 //!
-//! In `id`, `command`, `directory` and `env`, `{n}` is the number of the instance from 1, `{id}` its id and `{port}` its port: the n-th
+//! In `id`, `command`, `directory`, `env` and the probe's `port`, `{n}` is the number of the instance from 1, `{id}` its id and `{port}` its port: the n-th
 //! of `ports`, so that an instance keeps number, id and port over every restart. `{{n}}` means the text `{n}`, and `${n}` is
 //! left to whoever reads it (a shell). Other braces are ordinary text, but in a template a lower-case word in braces that is none
 //! of the three is taken for a slip.
 
 use super::error::Fault;
 use super::raw::RawServer;
-use super::values::Ports;
+use super::values::{PortText, Ports};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -119,6 +119,13 @@ fn instance(section: &RawServer, n: Option<u16>) -> Result<RawServer, Fault> {
             filled.insert(name.clone(), braces.fill(value, &span)?);
         }
         server.env = Some(Spanned::new(span, filled));
+    }
+    if let Some(probe) = &section.probe {
+        let (whole, port) = (probe.span(), &probe.get_ref().port);
+        let filled = PortText(braces.fill(&port.get_ref().0, &port.span())?);
+        let mut probe = probe.get_ref().clone();
+        probe.port = Spanned::new(probe.port.span(), filled);
+        server.probe = Some(Spanned::new(whole, probe));
     }
     Ok(server)
 }

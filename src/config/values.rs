@@ -40,6 +40,10 @@ pub(super) struct Ports {
     pub last: u16,
 }
 
+/// A port as a number, or as text in which a template fills `{port}` in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PortText(pub String);
+
 /// A time of day: `"04:30"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TimeOfDay {
@@ -185,6 +189,30 @@ impl Visitor<'_> for PortsVisitor {
 impl<'de> Deserialize<'de> for Ports {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(PortsVisitor)
+    }
+}
+
+struct PortTextVisitor;
+
+impl Visitor<'_> for PortTextVisitor {
+    type Value = PortText;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a port, or \"{port}\"")
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<PortText, E> {
+        Ok(PortText(value.to_string()))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<PortText, E> {
+        Ok(PortText(text.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for PortText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PortTextVisitor)
     }
 }
 

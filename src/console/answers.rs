@@ -49,7 +49,7 @@ async fn done(sidekick: &Sidekick, command: Command) -> Result<String, Refused> 
         }
         Command::Crashes(None) => all_crashes(sidekick).await?,
         Command::Crash(id, number) => {
-            show::document(&ask("crash", vec![text(&id), Term::int(number)]).await?)
+            show::crash(&ask("crash", vec![text(&id), Term::int(number)]).await?)
         }
         Command::Streams => show::streams(&ask("streams", vec![]).await?),
         Command::Stream(name) => show::fields(&ask("stream", vec![text(&name)]).await?),

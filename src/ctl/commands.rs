@@ -209,8 +209,8 @@ fn tell(command: &Command, answer: &Value) -> String {
         Command::Status { server: Some(_) } | Command::Info => show::fields(answer),
         Command::Crashes {
             number: Some(_), ..
-        }
-        | Command::State { key: Some(_), .. } => show::document(answer),
+        } => show::crash(answer),
+        Command::State { key: Some(_), .. } => show::document(answer),
         _ => show::done(answer),
     }
 }

@@ -76,6 +76,9 @@ pub struct Usage {
     pub minor_faults: u64,
     /// Page faults with disk.
     pub major_faults: u64,
+    /// Greatest resident memory, of it or a child of it, bytes.
+    #[serde(default)]
+    pub max_rss_bytes: u64,
 }
 
 /// How the server of one start ended.

@@ -60,6 +60,11 @@ impl Stat {
         Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
+    /// The same of one of its threads; the main one has the number of the process.
+    pub fn of_thread(pid: i32, tid: i32) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat")).ok()?)
+    }
+
     fn parse(text: &str) -> Option<Self> {
         // The name is in parentheses and may itself hold spaces and parentheses.
         let (_, rest) = text.rsplit_once(')')?;

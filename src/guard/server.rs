@@ -9,6 +9,7 @@ use super::spawn::Stub;
 use crate::failpoints;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::Signal;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions};
 use std::fs::File;
@@ -128,13 +129,18 @@ impl Server {
         let pid = Pid::from_raw(self.process.pid)?;
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         rustix::process::waitid(WaitId::Pid(pid), options).ok()??;
-        let usage = Stat::read(self.process.pid).map(|stat| Usage {
+        let mut usage = Stat::read(self.process.pid).map(|stat| Usage {
             user_ms: stat.user_ticks * 1000 / TICKS_PER_SECOND,
             system_ms: stat.system_ticks * 1000 / TICKS_PER_SECOND,
             minor_faults: stat.minor_faults,
             major_faults: stat.major_faults,
+            max_rss_bytes: 0,
         });
         let (_, status) = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG).ok()??;
+        // The kernel tells it of children that were waited for only.
+        if let (Some(usage), Ok(children)) = (&mut usage, getrusage(UsageWho::RUSAGE_CHILDREN)) {
+            usage.max_rss_bytes = children.max_rss().unsigned_abs() * 1024;
+        }
         let end = match (status.exit_status(), status.terminating_signal()) {
             (Some(status), _) => WaitEnd::Exited { status },
             (None, signal) => WaitEnd::Signalled {

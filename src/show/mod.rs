@@ -3,6 +3,7 @@
 //! `ctl` and `console` show the same things, so they show them alike. Text that games wrote is made harmless for a
 //! terminal.
 
+mod crash;
 mod plan;
 mod refusal;
 mod values;
@@ -10,6 +11,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use crash::crash;
 pub use plan::{plan, rolled};
 pub use refusal::refusal;
 pub use values::{harmless, plain, time};
@@ -56,7 +58,14 @@ const SERVER_COLUMNS: [Column; 8] = [
     ("EPOCH", |row| plain(&row["epoch"])),
     ("RESTARTS", |row| plain(&row["restarts"])),
     ("LAST EXIT", |row| last_exit(&row["last_exit"])),
-    ("MEMORY", |row| size(&row["rss_bytes"])),
+    ("MEMORY", |row| {
+        let high = if row["health"]["memory_high"] == true {
+            "  HIGH"
+        } else {
+            ""
+        };
+        size(&row["rss_bytes"]) + high
+    }),
 ];
 
 fn last_exit(exit: &Value) -> String {
@@ -119,13 +128,18 @@ const SINK_COLUMNS: [Column; 6] = [
 
 /// Crash bundles, newest as given; `whole` is the command that shows one of them.
 pub fn crashes(whole: &str, answer: &Value) -> String {
-    let columns: [Column; 4] = [
+    let columns: [Column; 6] = [
         ("NUMBER", |row| plain(&row["number"])),
         ("AT", |row| time(&row["at_ms"])),
-        ("REASON", |row| plain(&row["reason"])),
+        ("REASON", |row| match row["damaged"].as_str() {
+            Some(_) => "(damaged)".to_owned(),
+            None => plain(&row["reason"]),
+        }),
+        ("SEEN", |row| plain(&row["count"])),
         ("SCRIPT LINE", |row| {
             plain(row.get("script_line").unwrap_or(&Value::Null))
         }),
+        ("FINGERPRINT", |row| plain(&row["fingerprint"])),
     ];
     let text = listing("no crashes are recorded", &columns, answer);
     if items(answer).is_empty() {

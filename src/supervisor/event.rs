@@ -1,6 +1,7 @@
 //! What the supervisor tells as it happens.
 
-use super::status::{EndReason, State};
+use super::known::Kind;
+use super::status::{Activity, EndReason, State};
 use crate::types::{Epoch, ServerId, UnixMillis};
 use std::time::Duration;
 
@@ -80,6 +81,19 @@ pub enum EventKind {
         silent: Duration,
         /// Process state as the kernel shows it: `R` spins, `S` or `D` waits, `T` is stopped.
         process_state: Option<char>,
+        /// What it does, by its threads.
+        activity: Option<Box<Activity>>,
+    },
+    /// Resident memory reached `memory_warn`, or fell again by a tenth.
+    Memory {
+        /// Its start.
+        start_number: u64,
+        /// It is high.
+        high: bool,
+        /// Resident memory, bytes.
+        rss_bytes: u64,
+        /// The bound.
+        warn_bytes: u64,
     },
     /// The process ended.
     Ended {
@@ -104,6 +118,8 @@ pub enum EventKind {
         number: u64,
         /// The end it belongs to.
         reason: EndReason,
+        /// What was seen of this kind of crash, this one included.
+        kind: Kind,
         /// The script line, where one is known.
         script_line: Option<String>,
     },

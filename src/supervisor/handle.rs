@@ -4,7 +4,6 @@ use super::ExitRequest;
 use super::actor::{Actor, Command, Parts, Reply};
 use super::adopt;
 use super::book::LogBook;
-use super::bundle::Store;
 use super::context::Context;
 use super::error::{SupervisorError, SupervisorStartError};
 use super::event::{EventKind, SupervisorEvent};
@@ -14,6 +13,7 @@ use super::launch::Note;
 use super::link::Link;
 use super::spec::{ServerSpec, SupervisorOptions};
 use super::status::{CrashSummary, LogLine, State, Status};
+use super::store::Store;
 use super::tail::Tail;
 use crate::guard::files::{RunFiles, make_private_dir};
 use crate::ports::{Activations, BundleFacts, SessionEvent, SessionObserver, Sessions};
@@ -206,6 +206,7 @@ impl Supervisor {
                 &context.options.crash_dir,
                 spec.id.as_str(),
                 context.options.bundles,
+                context.options.bundle_bytes,
             ),
         };
         let parts = Parts {

@@ -62,6 +62,7 @@ impl HangWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -94,6 +95,39 @@ mod tests {
         }
         watch.beat(ms(10_000), ms(5_000));
         assert_eq!(judged_at(&mut watch, ms(60_000)), Some(ms(17_000)));
+    }
+
+    proptest! {
+        /// However late the checks come and whenever beats do: what is judged is a silence that was long enough, that was real,
+        /// and of which every part was observed.
+        #[test]
+        fn only_observed_silence_is_judged(
+            timeout in 500u64..5_000,
+            story in prop::collection::vec((0u64..12_000, any::<bool>(), 0u64..3_000), 1..80),
+        ) {
+            let mut watch = HangWatch::new(ms(timeout), ms(0));
+            let tolerated = watch.every.max(ms(250));
+            // Since the last beat; and since the last time that sidekick came so late that it cannot know.
+            let (mut now, mut beaten, mut blind, mut busy) = (ms(0), ms(0), ms(0), ms(0));
+            for (late, beats, announced) in story {
+                let due = watch.due();
+                // Mostly in time, sometimes stopped for seconds.
+                let late = ms(if late < 6_000 { late / 40 } else { late });
+                now = now.max(due) + late;
+                if now.saturating_sub(due) > tolerated {
+                    blind = now;
+                }
+                if let Some(silent) = watch.check(now) {
+                    prop_assert!(silent >= ms(timeout) + busy);
+                    prop_assert!(silent <= now.saturating_sub(beaten.max(blind)));
+                    break;
+                }
+                if beats {
+                    (beaten, busy) = (now, ms(announced));
+                    watch.beat(now, busy);
+                }
+            }
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! guard before it and the new epoch: bundles, logs and facts are written beside it. Own decisions come before what the engine
 //! printed, that before the wait status; a bundle keeps all three.
 
+mod activity;
 mod actor;
 mod adopt;
 mod book;
@@ -20,19 +21,26 @@ mod context;
 mod error;
 mod event;
 mod feed;
+mod fingerprint;
+mod frames;
 mod group;
 mod handle;
 mod hang;
+mod identity;
+mod known;
 mod launch;
 mod link;
 mod machine;
+mod memory;
 mod output;
 mod plan;
 mod policy;
+mod probe;
 mod reconfigure;
 mod schedule;
 mod spec;
 mod status;
+mod store;
 mod tail;
 mod together;
 
@@ -40,14 +48,16 @@ pub use error::{SupervisorError, SupervisorStartError};
 pub use event::{EventKind, SupervisorEvent};
 pub use feed::SessionFeed;
 pub use handle::Supervisor;
+pub use known::Kind;
 pub use plan::{Changed, Plan};
 pub use reconfigure::{Reconfigured, Rolled};
 pub use spec::{
-    Backoff, Group, LogLimits, OnExit, Restart, ServerSpec, Strategy, SupervisorOptions,
+    Backoff, Group, LogLimits, OnExit, ProbeKind, ProbeSpec, Restart, ServerSpec, Strategy,
+    SupervisorOptions,
 };
 pub use status::{
-    CrashSummary, EndReason, Health, LastExit, LogLine, LogSource, SessionInfo, State, Status,
-    Timings,
+    Activity, ActivityKind, CrashSummary, EndReason, Health, LastExit, LogLine, LogSource,
+    SessionInfo, State, Status, ThreadActivity, Timings,
 };
 
 /// What an exit signal from Erlang asks for. The restart policy applies afterwards.

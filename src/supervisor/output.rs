@@ -10,6 +10,7 @@
 //! -- END OF GDSCRIPT BACKTRACE --
 //! ```
 
+use super::frames::{self, Frame};
 use serde::Serialize;
 
 /// Frames of a backtrace that are kept.
@@ -28,6 +29,10 @@ pub struct Output {
     pub engine_backtrace: Vec<String>,
     /// Frames of the script, innermost first, as printed.
     pub script_backtrace: Vec<String>,
+    /// The same, taken apart.
+    pub engine_frames: Vec<Frame>,
+    /// The same, taken apart.
+    pub script_frames: Vec<Frame>,
     /// Where the innermost script frame is: `res://main.gd:9`.
     pub script_line: Option<String>,
     /// Messages about scripts that do not parse, each with its place.
@@ -55,6 +60,8 @@ pub fn read<'a>(lines: impl IntoIterator<Item = &'a str>) -> Output {
             let digits: String = signal.chars().take_while(char::is_ascii_digit).collect();
             output.signal = digits.parse().ok();
             output.engine_backtrace.clear();
+            // That of an error that was printed before says nothing of the crash.
+            output.script_backtrace.clear();
             part = Part::Engine;
         } else if text.starts_with("-- END OF") {
             part = Part::Other;
@@ -71,6 +78,10 @@ pub fn read<'a>(lines: impl IntoIterator<Item = &'a str>) -> Output {
         }
         place_wanted = parse_error(&mut output, text, place_wanted);
     }
+    let engine = output.engine_backtrace.iter();
+    output.engine_frames = engine.map(|frame| frames::engine(frame)).collect();
+    let script = output.script_backtrace.iter();
+    output.script_frames = script.map(|frame| frames::script(frame)).collect();
     output.script_line = output
         .script_backtrace
         .first()
@@ -188,3 +199,6 @@ mod tests {
         );
     }
 }
+
+#[cfg(test)]
+mod golden_tests;

@@ -108,6 +108,9 @@ fn differences(old: &ServerSpec, new: &ServerSpec) -> Vec<&'static str> {
         session,
         on_exit,
         autostart,
+        busy_max,
+        memory_warn,
+        probe,
     } = old;
     let compared = [
         ("command", *command != new.command),
@@ -130,6 +133,9 @@ fn differences(old: &ServerSpec, new: &ServerSpec) -> Vec<&'static str> {
         ("session", *session != new.session),
         ("on_exit", *on_exit != new.on_exit),
         ("autostart", *autostart != new.autostart),
+        ("busy_max", *busy_max != new.busy_max),
+        ("memory_warn", *memory_warn != new.memory_warn),
+        ("probe", *probe != new.probe),
     ];
     let differing = compared.into_iter().filter(|(_, differs)| *differs);
     differing.map(|(key, _)| key).collect()

@@ -1,5 +1,6 @@
 //! What is to be run: child specs and the supervisor's own options.
 
+pub use super::probe::{ProbeKind, ProbeSpec};
 pub use crate::guard::protocol::OnExit;
 use crate::types::{ServerId, UnixMillis};
 use serde::{Deserialize, Serialize};
@@ -104,6 +105,15 @@ pub struct ServerSpec {
     pub on_exit: OnExit,
     /// Started as soon as the supervisor runs.
     pub autostart: bool,
+    /// The longest silence that the game may announce.
+    #[serde(default = "busy_max")]
+    pub busy_max: Duration,
+    /// Resident memory from which on it is warned.
+    #[serde(default)]
+    pub memory_warn: Option<u64>,
+    /// How a process without a session is asked whether it serves.
+    #[serde(default)]
+    pub probe: Option<ProbeSpec>,
 }
 
 impl ServerSpec {
@@ -128,7 +138,15 @@ impl ServerSpec {
             session: true,
             on_exit: OnExit::Keep,
             autostart: true,
+            busy_max: busy_max(),
+            memory_warn: None,
+            probe: None,
         }
+    }
+
+    /// It is asked whether it serves.
+    pub fn is_probed(&self) -> bool {
+        self.probe.is_some() && !self.session
     }
 
     /// Its group restarts it, together with others.
@@ -194,6 +212,8 @@ pub struct SupervisorOptions {
     pub logs: LogLimits,
     /// Crash bundles kept for each server.
     pub bundles: usize,
+    /// Bytes of them together; the newest always stays.
+    pub bundle_bytes: u64,
     /// After SIGSEGV to a hanging process (so that it prints where it hangs) SIGKILL follows after this.
     pub hang_grace: Duration,
     /// How often RSS and CPU are read, and the clock for planned restarts.
@@ -214,11 +234,16 @@ impl SupervisorOptions {
             exe: exe.into(),
             logs: LogLimits::default(),
             bundles: 20,
+            bundle_bytes: 64 << 20,
             hang_grace: Duration::from_secs(3),
-            sample_every: Duration::from_secs(5),
+            sample_every: Duration::from_secs(2),
             wall_clock: crate::types::now_ms,
         }
     }
+}
+
+fn busy_max() -> Duration {
+    Duration::from_secs(600)
 }
 
 mod id_as_text {

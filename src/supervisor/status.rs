@@ -1,5 +1,7 @@
 //! What can be seen of a server.
 
+pub use super::activity::{Activity, ActivityKind, ThreadActivity};
+use super::known::Kind;
 use crate::ports::Beat;
 use crate::types::{Epoch, ServerId, UnixMillis};
 use serde::Serialize;
@@ -120,6 +122,21 @@ pub struct Health {
     /// Greatest resident memory so far, bytes.
     pub rss_bytes_max: Option<u64>,
     /// Share of one core over the last sampling interval, in percent.
+    pub cpu_percent: Option<f64>,
+    /// Resident memory is at `memory_warn` or above, or was and has not fallen by a tenth since.
+    pub memory_high: bool,
+    /// What it does, while it is unresponsive.
+    pub activity: Option<Activity>,
+}
+
+/// Memory and CPU at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Sample {
+    /// When.
+    pub at_ms: UnixMillis,
+    /// Resident memory, bytes.
+    pub rss_bytes: u64,
+    /// Share of one core since the sample before, in percent.
     pub cpu_percent: Option<f64>,
 }
 
@@ -244,4 +261,8 @@ pub struct CrashSummary {
     pub script_line: Option<String>,
     /// Size of the bundle on disk.
     pub bytes: u64,
+    /// What was seen of this kind of crash, over all that ever were; none for a damaged bundle.
+    pub kind: Option<Kind>,
+    /// The file cannot be read: why.
+    pub damaged: Option<String>,
 }

@@ -200,6 +200,21 @@ fact! {
     numbers {}
 }
 
+fact! {
+    /// A server does not answer; it is being ended.
+    ServerSilent: warn, "unresponsive", "sidekick_server_hangs_total",
+    labels { /** Its id. */ server },
+    texts { /** What it does. */ activity },
+    numbers { /** Its process id. */ os_pid, /** For how long, as observed. */ silent_ms }
+}
+fact! {
+    /// A server's memory reached its `memory_warn`.
+    MemoryHigh: warn, "memory is high", "sidekick_server_memory_warnings_total",
+    labels { /** Its id. */ server },
+    texts {},
+    numbers { /** Resident memory. */ rss_bytes, /** The bound. */ warn_bytes }
+}
+
 /// Records were dropped because the buffer was full, as the stream's rule says.
 pub struct RecordsDropped<'a> {
     /// The stream.

@@ -56,6 +56,19 @@ defmodule Sidekick do
           :dropped => non_neg_integer(),
           optional(atom()) => term()
         }
+  @typedoc "A crash bundle in short, as `crashes/3` lists them."
+  @type crash :: %{
+          number: pos_integer(),
+          at_ms: non_neg_integer(),
+          reason: binary(),
+          script_line: binary() | nil,
+          bytes: non_neg_integer(),
+          fingerprint: binary() | nil,
+          count: pos_integer() | nil,
+          first_seen_ms: non_neg_integer() | nil,
+          last_seen_ms: non_neg_integer() | nil,
+          damaged: binary() | nil
+        }
   @type log_line :: %{
           at_ms: non_neg_integer(),
           source: :stdout | :stderr | :sidekick,
@@ -155,13 +168,21 @@ defmodule Sidekick do
 
   bang logs(node :: node(), id :: id(), opts :: [log_option()]) :: [log_line()]
 
-  @doc "Crash bundles of a server, in short."
-  @spec crashes(node(), id(), [option()]) :: result([map()])
+  @doc """
+  Crash bundles of a server, in short, the oldest first.
+
+  `fingerprint` is the same for the same crash; `count`, `first_seen_ms` and `last_seen_ms` tell of all that were ever seen of it. Of a
+  bundle whose file is damaged, `damaged` says what is wrong with it, and the fingerprint is `nil`.
+  """
+  @spec crashes(node(), id(), [option()]) :: result([crash()])
   def crashes(node, id, opts \\ []), do: request(node, {:crashes, id}, opts)
 
-  bang crashes(node :: node(), id :: id(), opts :: [option()]) :: [map()]
+  bang crashes(node :: node(), id :: id(), opts :: [option()]) :: [crash()]
 
-  @doc "One crash bundle, whole."
+  @doc """
+  One crash bundle, whole; docs/PROTOCOL.md has its fields. To begin with: `reason`, `detail`, `output.script_frames`, `activity` (what
+  it did while it was silent), `beats`, `log`, and `facts.not_uploaded`.
+  """
   @spec crash(node(), id(), pos_integer(), [option()]) :: result(map())
   def crash(node, id, number, opts \\ []), do: request(node, {:crash, id, number}, opts)
 

@@ -3,12 +3,14 @@
 mod buffer;
 mod node;
 mod postgres;
+mod probe;
 mod server;
 mod sink;
 
 pub use buffer::{BufferConfig, Keep, StateRule, StreamLimit, StreamRule, WhenFull};
 pub use node::{AllowStart, Cookie, EpmdConfig, NodeConfig, TlsConfig};
 pub use postgres::{Columns, DatabaseUrl, PayloadForm, PostgresConfig, Tables, UrlSource};
+pub use probe::{ProbeBytes, ProbeConfig, ProbeKind};
 pub use server::{Backoff, Environment, GroupConfig, OnExit, Restart, ServerConfig, Strategy};
 pub use sink::{SinkConfig, SinkKind, SinkLimits, SinkStart};
 

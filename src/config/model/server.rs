@@ -1,7 +1,8 @@
 //! `[[server]]`: the supervised processes.
 
+use super::probe::ProbeConfig;
 use crate::config::template::escaped_words;
-use crate::config::values::{display, duration_text, hang_text, time_text};
+use crate::config::values::{display, duration_text, hang_text, opt_size_text, time_text};
 use crate::types::ServerId;
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -58,6 +59,18 @@ pub struct ServerConfig {
     pub on_exit: OnExit,
     /// Started with sidekick.
     pub autostart: bool,
+    /// The longest silence that `Sidekick.busy` may announce.
+    #[serde(serialize_with = "duration_text")]
+    pub busy_max: Duration,
+    /// Resident memory from which on it is warned.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "opt_size_text"
+    )]
+    pub memory_warn: Option<u64>,
+    /// How it is asked whether it serves (without a session only).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ProbeConfig>,
 }
 
 /// `[[group]]`: servers that belong together. They start in the order of the file and stop in reverse.

@@ -202,6 +202,7 @@ fn beat(fields: &Fields) -> Result<Beat, Malformed> {
         frame_ms: fields.or("frame_ms", 0.0, finite)?,
         frame_ms_max: fields.or("frame_ms_max", 0.0, finite)?,
         physics_ms: fields.or("physics_ms", 0.0, finite)?,
+        tick_lag_ms: fields.or("tick_lag_ms", 0.0, finite)?,
         players: fields.or("players", None, |v| v.as_u64().map(Some))?,
         memory_bytes: fields.or("memory_bytes", 0, Variant::as_u64)?,
         in_flight: fields.or("in_flight", 0, Variant::as_u64)?,

@@ -4,7 +4,9 @@ use super::{Actor, Run};
 use crate::guard::files::Identity;
 use crate::guard::proc::ProcessId;
 use crate::supervisor::adopt::{self, Found};
+use crate::supervisor::identity::Program;
 use crate::supervisor::machine::Input;
+use crate::supervisor::memory::MemoryAlarm;
 use std::collections::VecDeque;
 
 /// Lines of an adopted process are read from this far before the end of its files.
@@ -80,6 +82,11 @@ impl Actor {
             decided_ns: None,
             beats: VecDeque::new(),
             cpu: None,
+            samples: VecDeque::new(),
+            memory: MemoryAlarm::default(),
+            look: None,
+            probe_error: None,
+            program: Program::of(server.pid),
             connected: false,
             played: true,
         }

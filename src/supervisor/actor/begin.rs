@@ -1,14 +1,15 @@
 //! A process begins, says hello, plays.
 
-use super::{Actor, BEATS, Run, Wish, now};
+use super::{Actor, BEATS, Run, Wish};
 use crate::failpoints;
 use crate::guard::clock::monotonic_ns;
-use crate::guard::proc::{self, Stat, TICKS_PER_SECOND};
 use crate::ports::{Beat, SessionEvent};
 use crate::supervisor::error::SupervisorError;
 use crate::supervisor::event::EventKind;
+use crate::supervisor::identity::Program;
 use crate::supervisor::launch::{self, Launched};
 use crate::supervisor::machine::Input;
+use crate::supervisor::memory::MemoryAlarm;
 use crate::supervisor::status::{SessionInfo, Timings};
 use crate::supervisor::tail::Files;
 use crate::types::now_ms;
@@ -77,6 +78,11 @@ impl Actor {
             decided_ns: Some(self.decided_ns),
             beats: VecDeque::new(),
             cpu: None,
+            samples: VecDeque::new(),
+            memory: MemoryAlarm::default(),
+            look: None,
+            probe_error: None,
+            program: Program::of(launched.server.pid),
             connected: false,
             played: false,
         };
@@ -131,6 +137,7 @@ impl Actor {
         self.schedule.started((self.context.options.wall_clock)());
         self.context.tell(&self.spec.id, kind);
         self.sample();
+        self.begin_probing();
     }
 
     async fn on_launch_failed(&mut self, message: String) {
@@ -248,7 +255,7 @@ impl Actor {
         }
     }
 
-    async fn on_playing(&mut self, tick: u64) {
+    pub(super) async fn on_playing(&mut self, tick: u64) {
         // What it took to load is known only now.
         self.sample();
         let Some(run) = self.run.as_mut().filter(|run| !run.played) else {
@@ -289,31 +296,8 @@ impl Actor {
             status.health.beat = Some(beat);
             status.health.beat_at_ms = Some(at_ms);
         });
+        self.silence_ends();
         self.apply(Input::Beat { busy }).await;
         self.on_players(players).await;
-    }
-
-    /// Reads memory and CPU of the process.
-    pub(super) fn sample(&mut self) {
-        let Some(run) = &mut self.run else { return };
-        let memory = proc::memory(run.server.pid);
-        let at_ns = now().as_nanos() as u64;
-        let ticks = Stat::read(run.server.pid).map(|stat| stat.user_ticks + stat.system_ticks);
-        let cpu_percent = match (run.cpu, ticks) {
-            (Some((before, before_ns)), Some(ticks)) if at_ns > before_ns => {
-                let seconds = (at_ns - before_ns) as f64 / 1e9;
-                Some(
-                    ticks.saturating_sub(before) as f64 / TICKS_PER_SECOND as f64 / seconds * 100.0,
-                )
-            }
-            _ => None,
-        };
-        run.cpu = ticks.map(|ticks| (ticks, at_ns));
-        self.status.send_modify(|status| {
-            status.health.rss_bytes = memory.map(|(now, _)| now);
-            status.health.rss_bytes_max =
-                memory.map(|(_, max)| max).or(status.health.rss_bytes_max);
-            status.health.cpu_percent = cpu_percent;
-        });
     }
 }

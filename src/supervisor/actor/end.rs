@@ -7,9 +7,11 @@ use crate::guard::files::{ExitRecord, WaitEnd};
 use crate::supervisor::adopt;
 use crate::supervisor::bundle::Bundle;
 use crate::supervisor::event::EventKind;
+use crate::supervisor::identity;
 use crate::supervisor::machine::{Decision, Input};
 use crate::supervisor::output::{self, Output};
 use crate::supervisor::status::{EndReason, Health, LastExit, LogSource};
+use crate::supervisor::store::Written;
 use crate::types::{UnixMillis, now_ms, version};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -60,6 +62,7 @@ impl Actor {
         let Some(run) = self.run.clone().filter(|_| up) else {
             return;
         };
+        self.prober = None;
         let end = self.judge(&run, record, while_away, detected_ns).await;
         let health = self.status.borrow().health.clone();
         self.show(&run, &end);
@@ -102,7 +105,7 @@ impl Actor {
             .map(|record| record.at_ns);
         End {
             reason: reason(decision, &output, record.as_ref()),
-            detail: self.detail(decision, &output),
+            detail: self.detail(decision, &output, record.as_ref()),
             at_ms: record.as_ref().map_or_else(now_ms, |record| record.at_ms),
             exit_to_detected: self
                 .exit_ns
@@ -157,6 +160,7 @@ impl Actor {
             server: self.spec.id.to_string(),
             at_ms: end.at_ms,
             start_number: run.start_number,
+            start: run.start.clone(),
             os_pid: run.server.pid as u32,
             epoch: run.epoch,
             decision: end.decision.map(decision_name),
@@ -168,10 +172,15 @@ impl Actor {
                 .iter()
                 .map(|(at_ms, beat)| beat_facts(*at_ms, beat))
                 .collect(),
+            activity: health.activity.clone(),
+            samples: run.samples.iter().cloned().collect(),
+            core_dump: None,
+            binary: run.program.clone(),
             figures: json!({
                 "rss_bytes": health.rss_bytes,
                 "rss_bytes_max": health.rss_bytes_max,
                 "cpu_percent": health.cpu_percent,
+                "memory_high": health.memory_high,
                 "ran_ms": run.decided_ns.map(|at| monotonic_ns().saturating_sub(at) / 1_000_000),
                 "exit_to_detected_us": end.exit_to_detected.map(|time| time.as_micros() as u64),
                 "restarts": self.machine.restarts(),
@@ -202,39 +211,10 @@ impl Actor {
         output::read(own.map(|line| line.line.as_str()))
     }
 
-    /// What an operator should read first.
-    fn detail(&self, decision: Option<Decision>, output: &Output) -> Option<String> {
-        let played = self.run.as_ref().is_some_and(|run| run.played);
-        let errors =
-            (!played && !output.parse_errors.is_empty()).then(|| output.parse_errors.join("; "));
-        match decision {
-            Some(Decision::StartTimeout) => {
-                let timeout = humantime::format_duration(self.spec.start_timeout);
-                let connected = self.run.as_ref().is_some_and(|run| run.connected);
-                let missing = if connected {
-                    "it said hello but did not come to play"
-                } else {
-                    "no hello"
-                };
-                Some(match errors {
-                    Some(errors) => format!("{missing} within {timeout}: {errors}"),
-                    None => format!(
-                        "{missing} within {timeout}; is the addon's autoload active, and is start_timeout long enough?"
-                    ),
-                })
-            }
-            Some(Decision::Hang) => Some(output.script_line.as_ref().map_or_else(
-                || "its main loop hung".to_owned(),
-                |line| format!("its main loop hung at {line}"),
-            )),
-            None => errors.or_else(|| output.script_line.as_ref().map(|line| format!("at {line}"))),
-            Some(Decision::Shutdown | Decision::Killed) => None,
-        }
-    }
-
     /// Writes the bundle beside the restart, which waits for nothing.
     fn keep(&self, mut bundle: Bundle, start: String) {
         let (context, id) = (self.context.clone(), self.spec.id.clone());
+        let spec = self.spec.clone();
         let (store, commands) = (self.bundles.clone(), self.commands.clone());
         let start_number = bundle.start_number;
         self.context.tasks.spawn(async move {
@@ -244,15 +224,18 @@ impl Actor {
             let run_dir = context.options.run_dir.clone();
             let name = id.to_string();
             let written = tokio::task::spawn_blocking(move || {
-                let number = store.write(&bundle);
+                bundle.versions["build"] = json!(identity::build());
+                bundle.versions["config"] = json!(identity::spec(&spec));
+                bundle.versions["project"] = json!(identity::project(&spec));
+                let written = store.write(&bundle);
                 failpoints::hit("supervisor.bundle_written");
                 // The end is dealt with once it is on disk; before, a later sidekick would find it again.
                 let _ = adopt::forget(&run_dir, &name, &start);
                 failpoints::hit("supervisor.end_forgotten");
-                number
+                written
             });
             match written.await {
-                Ok(Ok(number)) => {
+                Ok(Ok(Written { number, kind })) => {
                     if let Some(commands) = commands.upgrade() {
                         let _ = commands
                             .send(Command::Bundled {
@@ -265,6 +248,7 @@ impl Actor {
                         &id,
                         EventKind::CrashBundle {
                             number,
+                            kind,
                             reason,
                             script_line,
                         },
@@ -326,6 +310,7 @@ fn beat_facts(at_ms: u64, beat: &crate::ports::Beat) -> Value {
         "frame_ms": beat.frame_ms,
         "frame_ms_max": beat.frame_ms_max,
         "physics_ms": beat.physics_ms,
+        "tick_lag_ms": beat.tick_lag_ms,
         "players": beat.players,
         "memory_bytes": beat.memory_bytes,
         "in_flight": beat.in_flight,

@@ -2,22 +2,28 @@
 
 mod adopted;
 mod begin;
+mod detail;
 mod end;
 mod planned;
 mod requests;
+mod watched;
 
 use super::ExitRequest;
+use super::activity::Look;
 use super::book::LogBook;
-use super::bundle::Store;
 use super::context::Context;
 use super::error::SupervisorError;
 use super::event::EventKind;
+use super::identity::Program;
 use super::launch::{Launched, Note};
 use super::link::Link;
 use super::machine::{Action, Input, Machine};
+use super::memory::MemoryAlarm;
+use super::probe::Prober;
 use super::schedule::Schedule;
 use super::spec::ServerSpec;
-use super::status::{State, Status};
+use super::status::{Sample, State, Status};
+use super::store::Store;
 use crate::failpoints;
 use crate::guard::clock::monotonic_ns;
 use crate::guard::proc::ProcessId;
@@ -89,6 +95,14 @@ struct Run {
     decided_ns: Option<u64>,
     beats: VecDeque<(UnixMillis, Beat)>,
     cpu: Option<(u64, u64)>,
+    samples: VecDeque<Sample>,
+    memory: MemoryAlarm,
+    /// The look at its threads when its silence began.
+    look: Option<Look>,
+    /// What went wrong with its last probe.
+    probe_error: Option<String>,
+    /// The file that it executes.
+    program: Option<Program>,
     connected: bool,
     played: bool,
 }
@@ -122,6 +136,8 @@ pub struct Actor {
     attempts: u64,
     decided_ns: u64,
     run: Option<Run>,
+    /// Asks it whether it serves.
+    prober: Option<Prober>,
     /// Session events of a process that said hello before its guard told of it.
     early: Vec<SessionEvent>,
     session_open: watch::Sender<bool>,
@@ -177,6 +193,7 @@ impl Actor {
             attempts: 0,
             decided_ns: 0,
             run: None,
+            prober: None,
             early: Vec::new(),
             session_open: watch::Sender::new(false),
             exit_ns: None,
@@ -215,7 +232,11 @@ impl Actor {
                     Some(command) => if self.on_command(command).await { break },
                     None => break,
                 },
-                () = until(due), if due.is_some() => self.apply(Input::Tick).await,
+                asked = watched::asked(&mut self.prober), if self.prober.is_some() => self.on_asked(asked).await,
+                () = until(due), if due.is_some() => {
+                    self.notice_silence();
+                    self.apply(Input::Tick).await;
+                }
                 _ = sample.tick(), if self.status.borrow().os_pid.is_some() => {
                     self.sample();
                     self.look_at_clock().await;
@@ -292,7 +313,7 @@ impl Actor {
                 failpoints::hit("supervisor.terminated");
             }
             Action::Dump => {
-                self.signal(Signal::SIGSEGV, false).await;
+                self.dump().await;
                 failpoints::hit("supervisor.dump_sent");
             }
             Action::Kill => {
@@ -335,25 +356,6 @@ impl Actor {
                 tracing::warn!(server = %self.spec.id, %error, "the guard is gone");
             }
         }
-    }
-
-    fn tell_hang(&mut self, silent: Duration) {
-        let Some(run) = &self.run else { return };
-        let process_state = crate::guard::proc::Stat::read(run.server.pid).map(|stat| stat.state);
-        self.book.note(&format!(
-            "unresponsive for {} ms; sending SIGSEGV for a backtrace",
-            silent.as_millis()
-        ));
-        tracing::warn!(server = %self.spec.id, pid = run.server.pid, silent_ms = silent.as_millis() as u64, "unresponsive");
-        let start_number = run.start_number;
-        self.context.tell(
-            &self.spec.id,
-            EventKind::Hang {
-                start_number,
-                silent,
-                process_state,
-            },
-        );
     }
 
     fn tell_quarantine(&mut self) {

@@ -78,10 +78,14 @@ impl Actor {
 
     /// Goes on by this spec.
     pub(super) fn take(&mut self, spec: Arc<ServerSpec>) {
+        let other_probe = spec.probe != self.spec.probe;
         self.machine.update(&spec, now());
         self.schedule.update(&spec);
         self.running.send_replace(spec.clone());
         self.spec = spec;
+        if other_probe && self.status.borrow().os_pid.is_some() {
+            self.begin_probing();
+        }
     }
 
     fn is_current(&self, start_number: u64) -> bool {

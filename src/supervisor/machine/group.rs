@@ -8,6 +8,8 @@ impl Machine {
     /// Other numbers from now on. Given while a process exists, they must be of the same kind of process.
     pub fn update(&mut self, spec: &ServerSpec, now: Duration) {
         self.session = spec.session;
+        self.probed = spec.is_probed();
+        self.busy_max = spec.busy_max;
         self.linked = spec.is_linked();
         self.quarantine = spec.quarantine;
         self.start_timeout = spec.start_timeout;
@@ -18,6 +20,8 @@ impl Machine {
         self.hang_timeout = hang_timeout;
         match &mut self.phase {
             Phase::Running { .. } if judged_anew => self.playing(now),
+            // What it waited for is asked no more.
+            Phase::Awaiting { .. } if !self.session && !self.probed => self.playing(now),
             // The group that it waited for restarts nobody any more.
             Phase::Held if !self.linked => self.phase = Phase::BackingOff { until: now },
             _ => {}

@@ -41,6 +41,8 @@ pub enum Input {
         /// For this long.
         busy: Duration,
     },
+    /// Without a session: its probes fail, for so long.
+    Silent(Duration),
     /// The game has drained.
     Drained,
     /// There was no session to drain.

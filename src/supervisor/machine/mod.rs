@@ -88,10 +88,14 @@ enum After {
 
 /// The machine of one server.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools)] // Each is a fact for itself, and any mixture of them happens.
 pub struct Machine {
     session: bool,
+    /// Without a session: it is asked whether it serves.
+    probed: bool,
     linked: bool,
     quarantine: Option<Duration>,
+    busy_max: Duration,
     connected: bool,
     start_timeout: Duration,
     hang_timeout: Option<Duration>,
@@ -110,8 +114,10 @@ impl Machine {
     pub fn new(spec: &ServerSpec, hang_grace: Duration) -> Self {
         Self {
             session: spec.session,
+            probed: spec.is_probed(),
             linked: spec.is_linked(),
             quarantine: spec.quarantine,
+            busy_max: spec.busy_max,
             connected: false,
             start_timeout: spec.start_timeout,
             hang_timeout: spec.hang_timeout.filter(|_| spec.session),
@@ -200,6 +206,7 @@ impl Machine {
                 self.session_event(&input, now);
                 Vec::new()
             }
+            Input::Silent(silent) => self.silent(silent, now),
             Input::Drained => self.drained(now),
             Input::CannotDrain => self.terminate(now),
             Input::Ended(reason) => self.ended(&reason, now, jitter),
@@ -253,7 +260,7 @@ impl Machine {
             _ => {
                 self.after = After::Policy;
                 self.decision = None;
-                if self.session {
+                if self.session || self.probed {
                     let deadline = Some(now + self.start_timeout);
                     self.phase = Phase::Awaiting {
                         deadline,
@@ -267,10 +274,10 @@ impl Machine {
         }
     }
 
-    /// It plays as far as we know; its session has to come back in the time a start may take.
+    /// It plays as far as we know; its session, or its first answer, has to come back in the time a start may take.
     fn adopted(&mut self, now: Duration) -> Vec<Action> {
         let actions = self.launched(now);
-        if self.session {
+        if self.session || self.probed {
             self.playing_since = Some(now);
             self.lose_session(now);
         }
@@ -278,7 +285,8 @@ impl Machine {
     }
 
     fn lose_session(&mut self, now: Duration) {
-        let deadline = self.hang_timeout.map(|_| now + self.start_timeout);
+        let judged = self.hang_timeout.is_some() || self.probed;
+        let deadline = judged.then(|| now + self.start_timeout);
         self.phase = Phase::Awaiting {
             deadline,
             lost: true,
@@ -330,9 +338,11 @@ impl Machine {
                     ..
                 },
             ) => {
-                *deadline = (*deadline).max(now + *busy);
+                *deadline = (*deadline).max(now + (*busy).min(self.busy_max));
             }
-            (Input::Beat { busy }, Phase::Running { watch: Some(watch) }) => watch.beat(now, *busy),
+            (Input::Beat { busy }, Phase::Running { watch: Some(watch) }) => {
+                watch.beat(now, (*busy).min(self.busy_max));
+            }
             (Input::Closed, Phase::Running { .. }) => self.lose_session(now),
             _ => {}
         }
@@ -423,6 +433,14 @@ impl Machine {
             Phase::Stopping {
                 step: Step::Term { .. },
             } => self.kill(Decision::Shutdown, self.after),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Its probes fail. A start has its own deadline, and what is being ended is past judging.
+    fn silent(&mut self, silent: Duration, now: Duration) -> Vec<Action> {
+        match self.phase {
+            Phase::Running { .. } => self.unresponsive(Decision::Hang, silent, now),
             _ => Vec::new(),
         }
     }

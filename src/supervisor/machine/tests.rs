@@ -323,3 +323,86 @@ proptest! {
         prop_assert_eq!(rig.machine.due(), None);
     }
 }
+
+fn probed() -> Rig {
+    let probe = crate::supervisor::spec::ProbeSpec {
+        kind: crate::supervisor::spec::ProbeKind::Tcp,
+        address: ([127, 0, 0, 1], 7000).into(),
+        interval: ms(1_000),
+        timeout: ms(1_000),
+        failures: 3,
+    };
+    Rig::of(&ServerSpec {
+        probe: Some(probe),
+        ..spec(false)
+    })
+}
+
+#[test]
+fn a_probed_server_starts_until_it_answers_and_hangs_when_it_no_longer_does() {
+    let mut rig = probed();
+    rig.put(Input::Start);
+    rig.put(Input::Launched);
+    assert_eq!(rig.machine.state(), State::Starting);
+    assert_eq!(
+        rig.put(Input::Silent(ms(3_000))),
+        [],
+        "a start has its own time"
+    );
+    rig.put(Input::Playing);
+    assert_eq!(
+        (rig.machine.state(), rig.machine.due()),
+        (State::Running, None)
+    );
+    let told = rig.put(Input::Silent(ms(3_000)));
+    assert_eq!(told, [Action::TellHang(ms(3_000)), Action::Dump]);
+    assert_eq!(rig.machine.decision(), Some(Decision::Hang));
+    assert_eq!(rig.put(Input::Silent(ms(4_000))), [], "once");
+    assert_eq!(rig.next(), [Action::Kill]);
+}
+
+#[test]
+fn a_probed_server_that_never_answers_is_a_failed_start() {
+    let mut rig = probed();
+    rig.put(Input::Start);
+    rig.put(Input::Launched);
+    let begun = rig.now;
+    assert_eq!(rig.next()[1], Action::Dump);
+    assert_eq!(rig.now.saturating_sub(begun), ms(10_000));
+    assert_eq!(rig.machine.decision(), Some(Decision::StartTimeout));
+    let mut adopted = probed();
+    adopted.put(Input::Adopted);
+    assert_eq!(adopted.machine.state(), State::Running);
+    assert_eq!(adopted.next()[1], Action::Dump);
+    assert_eq!(adopted.machine.decision(), Some(Decision::Hang));
+}
+
+#[test]
+fn without_its_probe_a_start_is_over() {
+    let mut rig = probed();
+    rig.put(Input::Start);
+    rig.put(Input::Launched);
+    rig.machine.update(&spec(false), rig.now);
+    assert_eq!(
+        (rig.machine.state(), rig.machine.due()),
+        (State::Running, None)
+    );
+}
+
+#[test]
+fn announced_work_is_bounded() {
+    let mut rig = Rig::of(&ServerSpec {
+        busy_max: ms(5_000),
+        ..spec(true)
+    });
+    rig.put(Input::Start);
+    rig.put(Input::Launched);
+    rig.put(Input::Hello { resumed: false });
+    rig.put(Input::Playing);
+    let begun = rig.now;
+    rig.put(Input::Beat {
+        busy: ms(86_400_000),
+    });
+    assert!(matches!(rig.next()[0], Action::TellHang(_)));
+    assert_eq!(rig.now.saturating_sub(begun), ms(7_000));
+}

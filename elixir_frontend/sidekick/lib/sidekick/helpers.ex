@@ -47,7 +47,7 @@ defmodule Sidekick.Helpers do
     ask(where, :servers, headings, fn servers ->
       for server <- servers do
         [server.id, server.state, server[:os_pid], since(server[:since_ms]), server[:epoch], server[:restarts]] ++
-          [last_exit(server), Table.bytes(server[:rss_bytes]), server[:problem]]
+          [last_exit(server), memory(server), server[:problem]]
       end
     end)
   end
@@ -95,7 +95,7 @@ defmodule Sidekick.Helpers do
   @spec crashes(where(), Sidekick.id() | :all) :: quiet()
   def crashes(where \\ sidekicks(), id \\ :all) do
     rows = for node <- List.wrap(where), row <- crash_rows(node, ids(node, id)), do: row
-    print(["NODE", "SERVER", "NUMBER", "AT", "REASON", "SCRIPT LINE"], rows)
+    print(["NODE", "SERVER", "NUMBER", "AT", "REASON", "SCRIPT LINE", "FINGERPRINT", "SEEN"], rows)
   end
 
   @doc "Prints one crash bundle, whole."
@@ -142,7 +142,7 @@ defmodule Sidekick.Helpers do
 
   defp ids(_node, id), do: {:ok, [id]}
 
-  defp crash_rows(node, {:error, error}), do: [failed(node, error, 5)]
+  defp crash_rows(node, {:error, error}), do: [failed(node, error, 7)]
 
   defp crash_rows(node, {:ok, ids}) do
     for id <- ids, row <- crash_rows_of(node, id), do: row
@@ -150,10 +150,16 @@ defmodule Sidekick.Helpers do
 
   defp crash_rows_of(node, id) do
     case Sidekick.crashes(node, id) do
-      {:ok, crashes} -> for c <- crashes, do: [node, id, c.number, Table.time(c.at_ms), c.reason, c[:script_line]]
-      {:error, error} -> [failed(node, error, 5)]
+      {:ok, crashes} -> for c <- crashes, do: [node, id, c.number | crash_cells(c)]
+      {:error, error} -> [failed(node, error, 7)]
     end
   end
+
+  defp crash_cells(%{damaged: damaged}) when is_binary(damaged), do: ["", "(damaged)", damaged, "", ""]
+  defp crash_cells(c), do: [Table.time(c.at_ms), c.reason, c[:script_line], c[:fingerprint], c[:count]]
+
+  defp memory(%{health: %{memory_high: true}} = server), do: "#{Table.bytes(server[:rss_bytes])} HIGH"
+  defp memory(server), do: Table.bytes(server[:rss_bytes])
 
   defp problems(%{problems: []}), do: nil
   defp problems(%{problems: problems}), do: Enum.map_join(problems, ", ", &inspect/1)

@@ -26,9 +26,12 @@ defmodule Sidekick.HelpersTest do
     assert capture_io(fn -> Helpers.streams() end) =~ ~r/#{node} +events +1 +3 +\d+ B +0 +khepri:3/
     assert capture_io(fn -> Helpers.sinks(node) end) =~ ~r/#{node} +khepri +beam/
     assert capture_io(fn -> Helpers.peers(node) end) =~ ~r/#{node} +#{node()} +false/
-    assert capture_io(fn -> Helpers.crashes(node) end) =~ ~r/#{node} +lobby +1 +20.*sigkill/
+    assert capture_io(fn -> Helpers.crashes(node) end) =~ ~r/#{node} +lobby +1 +20.*sigkill.* [0-9a-f]{16} +1/
     assert capture_io(fn -> Helpers.crashes(node, "nobody") end) =~ "(not_found)"
     assert capture_io(fn -> Helpers.crash(node, "lobby", 1) end) =~ "reason"
+    assert {:ok, [%{count: 1, damaged: nil} = crash]} = Sidekick.crashes(node, "lobby")
+    assert {:ok, %{fingerprint: fingerprint, samples: [_ | _]}} = Sidekick.crash(node, "lobby", 1)
+    assert fingerprint == crash.fingerprint
     assert capture_io(fn -> Helpers.logs(node, "lobby") end) =~ "hello from the lobby"
     assert capture_io(fn -> Helpers.logs(node, "nobody") end) =~ "not_found"
   end
