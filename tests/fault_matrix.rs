@@ -17,7 +17,6 @@ mod row;
 #[path = "matrix/rows.rs"]
 mod rows;
 #[path = "support/source.rs"]
-#[allow(dead_code, reason = "shared with tests/tidy.rs")]
 mod source;
 #[path = "matrix/stage.rs"]
 mod stage;
@@ -27,10 +26,12 @@ mod support;
 mod witness;
 
 use row::Row;
+use sidekick::etf::Term;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Instant;
+use witness::Line;
 
 /// Rows that are played at a time: half of what they do is waiting.
 const SIDE_BY_SIDE: usize = 2;
@@ -86,6 +87,52 @@ fn every_row_holds() {
         failures.len(),
         rows.len(),
         failures.join("\n\n")
+    );
+}
+
+/// A judge that lets everything pass would make every row hold.
+#[test]
+fn the_judge_sees_what_is_wrong() {
+    let tick = |tick: u64, hash: &str| {
+        Term::map([
+            ("kind", Term::text("tick")),
+            ("id", Term::text(&format!("7-{tick}-0"))),
+            ("tick", Term::int(tick)),
+            ("hash", Term::text(hash)),
+        ])
+    };
+    let line = |text: &str| witness::line(text);
+    let acked = line("acked epoch=1 batch=2 tick=2 hash=b ids=7-2-0");
+    let whole = [tick(1, "a"), tick(2, "b"), tick(3, "c")];
+    let restored = |tick: u64, hash: &str, verified: bool| {
+        line(&format!(
+            "restored tick={tick} hash={hash} epoch=2 verified={verified}"
+        ))
+    };
+    let judge = |told: &[Line], events: &[Term]| witness::judge(told, events).map(drop);
+    let told = |restore| [acked.clone(), restore];
+    assert_eq!(judge(&told(restored(2, "b", true)), &whole), Ok(()));
+    assert_eq!(judge(&told(restored(3, "c", true)), &whole), Ok(()));
+    assert!(
+        judge(&told(restored(1, "a", true)), &whole).is_err(),
+        "older than acknowledged"
+    );
+    assert!(
+        judge(&told(restored(2, "x", true)), &whole).is_err(),
+        "another world"
+    );
+    assert!(
+        judge(&told(restored(2, "b", false)), &whole).is_err(),
+        "not verified"
+    );
+    assert!(
+        judge(&[acked.clone()], &whole[..1]).is_err(),
+        "acknowledged and lost"
+    );
+    assert!(judge(&[], &[tick(1, "a"), tick(1, "a")]).is_err(), "twice");
+    assert!(
+        judge(&[], &[tick(1, "a"), tick(3, "c")]).is_err(),
+        "a tick is missing"
     );
 }
 

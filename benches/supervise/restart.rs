@@ -42,7 +42,7 @@ pub fn bare() -> f64 {
     let witness = dir.path().join("witness");
     let from = monotonic_ns();
     let mut child = game(&godot(), dir.path()).spawn().unwrap();
-    let (at, _) = spin("the first tick", || (size(&witness) > 0).then_some(()));
+    let (at, ()) = spin("the first tick", || (size(&witness) > 0).then_some(()));
     child.kill().unwrap();
     child.wait().unwrap();
     ms(from, at)
@@ -86,7 +86,7 @@ pub fn round(contender: &dyn Contender) -> Restart {
     });
     // The dead write nothing: what comes now is the new process's note of its restore.
     let before = size(&witness);
-    let (tick, _) = spin("the next first tick", || {
+    let (tick, ()) = spin("the next first tick", || {
         (size(&witness) > before).then_some(())
     });
     Restart {
@@ -168,12 +168,12 @@ impl Drop for Parent {
 /// sidekick with the demo game.
 pub fn sidekick() -> Place {
     Place::start(|dir| {
-        let dir = dir.display();
+        let (dir, godot) = (dir.display(), godot());
+        let (godot, project) = (godot.display(), repository("tests/fixtures/faults"));
         format!(
-            "[[server]]\nid = \"lobby\"\ncommand = [{:?}, \"--headless\", \"--path\", {:?}]\nmax_restarts = 1000\n\
+            "[[server]]\nid = \"lobby\"\ncommand = [\"{godot}\", \"--headless\", \"--path\", \"{}\"]\nmax_restarts = 1000\n\
              backoff = {{ initial = \"1ms\", max = \"1ms\" }}\nenv = {{ DEMO_WITNESS = \"{dir}/witness\", FAULT_FILE = \"{dir}/orders\" }}\n",
-            godot(),
-            repository("tests/fixtures/faults"),
+            project.display(),
         )
     })
 }

@@ -128,12 +128,12 @@ fn passed(stage: &mut Stage, arm: &Arm) -> Result<i32, String> {
     })?;
     let ours = stage.pid(Who::Sidekick, None) == Ok(pid);
     until("its process to feel it", || {
-        let state = Stat::read(pid).map_or('Z', |stat| stat.state);
+        let now = Stat::read(pid).map_or('Z', |stat| stat.state);
         let felt = match (kill, ours) {
             // All threads are gone once it can be waited for.
             (true, true) => !stage.is_alive(),
-            (true, false) => state == 'Z',
-            (false, _) => state == 'T',
+            (true, false) => now == 'Z',
+            (false, _) => now == 'T',
         };
         felt.then_some(pid)
     })
@@ -209,10 +209,10 @@ fn settle(
     if let Some(mut request) = request.take() {
         let _ = request.wait();
     }
-    let state = until("an answer", || {
+    let answer = until("an answer", || {
         stage.state().filter(|state| state != "stopping")
     })?;
-    if state == "stopped" {
+    if answer == "stopped" {
         stage.ctl(&["start", &stage.id]).output().unwrap();
     }
     let same = |now: &Identity| game.is_some_and(|game| game.server == now.server);

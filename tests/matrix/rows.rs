@@ -23,7 +23,7 @@ pub fn game_dies() -> Vec<Row> {
             .signal(&[Game], signal)
             .reasons(reasons)
     };
-    let does = |name, what, reasons| {
+    let by_itself = |name, what, reasons| {
         row(name, Playing, PlaysAgain)
             .script(what)
             .deed(Gone)
@@ -38,9 +38,9 @@ pub fn game_dies() -> Vec<Row> {
             SIGTERM,
             &["signal sigterm"],
         ),
-        does("game_crashes_in_its_script", "crash", &["signal sigill"]),
-        does("game_quits_with_3", "exit", &["exit_status 3"]),
-        does("permanent_game_leaves_with_0", "leave", &[]),
+        by_itself("game_crashes_in_its_script", "crash", &["signal sigill"]),
+        by_itself("game_quits_with_3", "exit", &["exit_status 3"]),
+        by_itself("permanent_game_leaves_with_0", "leave", &[]),
         row("transient_game_leaves_with_0", Playing, Stays("stopped"))
             .keys("restart = \"transient\"")
             .script("leave")

@@ -168,7 +168,11 @@ impl Stage {
         let dir = self.path("var/run/crashes").join(&self.id);
         let entries = fs::read_dir(dir).into_iter().flatten().flatten();
         let mut files: Vec<_> = entries.map(|entry| entry.path()).collect();
-        files.retain(|file| file.extension().is_some_and(|ext| ext == "json"));
+        // What is known of all of them together has a name instead of a number.
+        let numbered = |file: &Path| file.file_stem()?.to_str()?.parse::<u64>().ok();
+        files.retain(|file| {
+            file.extension().is_some_and(|ext| ext == "json") && numbered(file).is_some()
+        });
         files.sort();
         files.iter().map(|file| reason(file)).collect()
     }
@@ -259,11 +263,12 @@ fn config(row: &Row, id: &str, dir: &Path) -> String {
         ("restart =", "restart = \"permanent\""),
     ];
     let left = defaults.iter().filter(|(key, _)| !row.keys.contains(key));
-    let keys: String = left.map(|(_, text)| format!("{text}\n")).collect();
+    let keys: Vec<_> = left.map(|(_, text)| *text).collect();
+    let keys = keys.join("\n");
     format!(
         "[node]\nname = \"{id}@127.0.0.1\"\n[node.epmd]\nport = {port}\n\
          [[server]]\nid = {id:?}\ncommand = {command:?}\nmax_seconds = 60\nhang_timeout = \"2s\"\nstop_timeout = \"2s\"\n\
-         backoff = {{ initial = \"500ms\", max = \"1s\" }}\n{keys}{}\n\
+         backoff = {{ initial = \"500ms\", max = \"1s\" }}\n{keys}\n{}\n\
          env = {{ DEMO_WITNESS = \"{dir}/witness\", FAULT_FILE = \"{dir}/orders\" }}\n",
         row.keys
     )

@@ -30,19 +30,21 @@ pub fn lines(file: &Path) -> Vec<Line> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     // A last line without its end was not whole when the game died.
     let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
-    let line = |line: &str| {
-        let (kind, rest) = line.split_once(' ').unwrap();
-        let field = |field: &str| {
-            field
-                .split_once('=')
-                .map(|(k, v)| (k.to_owned(), v.to_owned()))
-        };
-        Line {
-            kind: kind.to_owned(),
-            fields: rest.split(' ').filter_map(field).collect(),
-        }
-    };
     whole.lines().map(line).collect()
+}
+
+/// One of them.
+pub fn line(text: &str) -> Line {
+    let (kind, rest) = text.split_once(' ').unwrap();
+    let field = |field: &str| {
+        field
+            .split_once('=')
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+    };
+    Line {
+        kind: kind.to_owned(),
+        fields: rest.split(' ').filter_map(field).collect(),
+    }
 }
 
 /// Those of one kind.
