@@ -43,6 +43,8 @@ pub trait Sessions: Send + Sync + 'static {
     fn close(&self, server: &ServerId);
     /// Environment by which the process finds its session: `SIDEKICK_SOCKET` or `SIDEKICK_ADDR`, `SIDEKICK_TOKEN`, `SIDEKICK_SERVER`.
     fn environment(&self, server: &ServerId, activation: &Activation) -> Vec<(String, String)>;
+    /// From now on processes of this user may come to the local socket too; a token proves them all the same.
+    fn admit(&self, _user: u32) {}
     /// Asks the game to drain; false where no session is connected.
     fn drain(&self, server: &ServerId, deadline: Duration) -> bool;
 }

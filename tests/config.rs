@@ -129,3 +129,15 @@ fn a_reader_that_goes_away_is_no_failure() {
         (Some(0), &[][..])
     );
 }
+
+#[test]
+fn check_warns_of_containment_that_this_process_could_not_have() {
+    let server = "[[server]]\nid = \"a\"\ncommand = [\"sh\"]\nuser = \"no-such-user-here\"\n";
+    let (code, out, err) = sidekick("check", server);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("user = \"no-such-user-here\""), "{out}");
+    assert!(
+        err.contains("warning: server a: there is no user") && err.contains("correct `user`"),
+        "{err}"
+    );
+}

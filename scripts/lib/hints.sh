@@ -25,6 +25,9 @@ hint() {
     otp:nix-env) printf 'nix-shell -p elixir' ;;
     otp:zypper) printf 'zypper install elixir erlang' ;;
     otp:*) printf 'https://elixir-lang.org/install.html' ;;
+    node:apt-get) printf 'apt-get install nodejs npm   (where they are Node.js >= 20)' ;;
+    node:*) printf 'https://nodejs.org' ;;
+    browser:*) printf 'none here: the browser check is skipped without Debian packages' ;;
     khepri:*) printf 'fetch khepri and its dependencies with Hex ({:khepri, "~> 0.18"}), then ERL_LIBS=<project>/_build/dev/lib' ;;
     godot:dnf) printf 'dnf install godot   (or a build from https://godotengine.org, then SIDEKICK_GODOT=/path/to/it)' ;;
     godot:pacman) printf 'pacman -S godot' ;;

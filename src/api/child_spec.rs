@@ -2,8 +2,9 @@
 //!
 //! `start` is `{godot, start_link, [#{command => [binary], ...}]}`; the map may also hold `directory`, `env` (map of
 //! binaries), `session`, `start_timeout_ms`, `hang_timeout_ms` (or `infinity`), `max_restarts`, `max_seconds` and
-//! `on_exit` (`keep` or `stop`). `restart` and `shutdown` are OTP's own.
+//! `on_exit` (`keep` or `stop`), and those of [`child_contain`]. `restart` and `shutdown` are OTP's own.
 
+use crate::api::child_contain;
 use crate::api::otp_child::OtpChild;
 use crate::etf::{Atom, Term};
 use crate::supervisor::{OnExit, Restart, ServerSpec};
@@ -110,7 +111,10 @@ fn read_options(options: &Term, spec: &mut ServerSpec) -> Result<(), SpecError> 
                     _ => return Err(invalid("on_exit must be keep or stop")),
                 }
             }
-            _ => return Err(invalid(format!("unknown option {key}"))),
+            other => match child_contain::read(other, value, &mut spec.contain) {
+                Some(done) => done.map_err(invalid)?,
+                None => return Err(invalid(format!("unknown option {key}"))),
+            },
         }
     }
     Ok(())
@@ -135,7 +139,7 @@ pub fn to_child(spec: &ServerSpec) -> OtpChild {
         .iter()
         .map(|word| Term::text(word))
         .collect::<Vec<_>>();
-    let options = Term::map([
+    let options = [
         ("command", Term::list(command)),
         ("session", Term::bool(spec.session)),
         ("start_timeout_ms", millis(spec.start_timeout)),
@@ -154,7 +158,12 @@ pub fn to_child(spec: &ServerSpec) -> OtpChild {
                 "stop"
             }),
         ),
-    ]);
+    ];
+    let options = Term::map(
+        options
+            .into_iter()
+            .chain(child_contain::write(&spec.contain)),
+    );
     let restart = match spec.restart {
         Restart::Permanent => "permanent",
         Restart::Transient => "transient",

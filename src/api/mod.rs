@@ -4,6 +4,7 @@
 //! gen call to the process `sidekick`, by `rpc`/`erpc` to module `sidekick`, or over the control listener.
 //! `supervisor_process` speaks OTP's supervisor protocol and `pids` gives every server a pid of its own.
 
+mod child_contain;
 mod child_spec;
 mod cluster;
 mod data;

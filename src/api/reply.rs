@@ -18,6 +18,7 @@ pub fn end_reason(reason: &EndReason) -> Term {
         EndReason::Normal => Term::atom("normal"),
         EndReason::Hang => Term::atom("hang"),
         EndReason::Shutdown => Term::atom("shutdown"),
+        EndReason::Oom => Term::atom("oom"),
         EndReason::Unknown => Term::atom("unknown"),
     }
 }

@@ -89,6 +89,11 @@ pub fn check_certificates(config: &Config) -> Result<(), AppError> {
         .map_err(|error| AppError::Config(error.to_string()))
 }
 
+/// What keeps servers from being contained as they ask, as seen by this process.
+pub fn check_containment(config: &Config) -> Vec<String> {
+    supervisor::containment_faults(&server_specs(config))
+}
+
 fn cookie(cookie: &Cookie) -> node::Cookie {
     node::Cookie::new(cookie.expose())
 }
@@ -231,6 +236,7 @@ fn server_spec(server: &ServerConfig, config: &Config) -> ServerSpec {
         busy_max: server.busy_max,
         memory_warn: server.memory_warn,
         probe: server.probe.as_ref().map(probe),
+        contain: server.contain.clone(),
         ..ServerSpec::new(server.id.clone(), server.command.clone())
     }
 }

@@ -17,7 +17,7 @@ mod run_dir;
 mod secret;
 mod signals;
 
-pub use convert::check_certificates;
+pub use convert::{check_certificates, check_containment};
 pub use error::AppError;
 
 use crate::api::{self, NodeCluster, Parts};
@@ -75,10 +75,27 @@ pub fn run(config: Config, overrides: Overrides) -> Result<(), AppError> {
         let phases = Phases::default();
         let hangups = Arc::new(Notify::new());
         signals::listen(phases.servers.clone(), hangups.clone()).map_err(AppError::Runtime)?;
+        warn_of_same_user(&config);
         let running = start(Arc::new(config), overrides, hangups, phases).await?;
         let failure = wait(&running).await;
         finish(running, failure).await
     })
+}
+
+/// A game that is taken over can then read sidekick's memory, its cookie and the other servers' tokens.
+fn warn_of_same_user(config: &Config) {
+    let same = config
+        .servers
+        .iter()
+        .filter(|server| server.contain.user.is_none());
+    let same: Vec<&str> = same.map(|server| server.id.as_str()).collect();
+    if !same.is_empty() {
+        let servers = same.join(" ");
+        tracing::warn!(
+            servers,
+            "run as the same user as sidekick, whose secrets they can read; set `user` where that matters"
+        );
+    }
 }
 
 async fn start(

@@ -217,7 +217,13 @@ fn check(args: ConfigArgs) -> Result<(), Failure> {
         .check_machine()
         .map_err(|error| Failure::new(USAGE, error))?;
     app::check_certificates(&config).map_err(|error| Failure::new(USAGE, error))?;
-    for warning in &config.warnings {
+    // As this very process sees it; the one that runs may stand elsewhere.
+    let warnings = config
+        .warnings
+        .iter()
+        .cloned()
+        .chain(app::check_containment(&config));
+    for warning in warnings {
         complain(&format!("warning: {warning}"));
     }
     let text = format!(

@@ -15,6 +15,7 @@
 
 mod buffer;
 mod build;
+mod contain;
 mod cookie;
 mod error;
 mod groups;

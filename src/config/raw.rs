@@ -4,7 +4,9 @@ use super::model::{
     AllowStart, Columns, LogFormat, OnExit, PayloadForm, ProbeKind, Restart, SinkStart, Strategy,
     Tables, WhenFull,
 };
-use super::values::{PathOrOff, PortText, Ports, Size, Span, SpanOrOff, TimeOfDay};
+use super::values::{
+    PathOrOff, PortText, Ports, Size, SizeOrUnlimited, Span, SpanOrOff, TimeOfDay,
+};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -167,6 +169,16 @@ pub(super) struct RawServer {
     pub busy_max: Option<Spanned<Span>>,
     pub memory_warn: Option<Spanned<Size>>,
     pub probe: Option<Spanned<RawProbe>>,
+    #[serde(default)]
+    pub limits: RawServerLimits,
+    pub user: Option<Spanned<String>>,
+    pub no_new_privs: Option<bool>,
+    #[serde(default)]
+    pub inherit_env: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub secret_env: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub logs: RawServerLogs,
 }
 
 #[derive(Deserialize, Clone)]
@@ -182,6 +194,27 @@ pub(super) struct RawProbe {
     pub interval: Option<Spanned<Span>>,
     pub timeout: Option<Spanned<Span>>,
     pub failures: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize, Default, Clone)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawServerLimits {
+    pub memory: Option<Spanned<Size>>,
+    pub memory_high: Option<Spanned<Size>>,
+    pub cpu: Option<Spanned<f64>>,
+    pub pids: Option<Spanned<u32>>,
+    pub cgroup: bool,
+    pub nofile: Option<Spanned<u64>>,
+    pub nproc: Option<Spanned<u64>>,
+    pub core: Option<SizeOrUnlimited>,
+    pub address_space: Option<Spanned<Size>>,
+}
+
+#[derive(Deserialize, Default, Clone)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawServerLogs {
+    pub bytes: Option<Spanned<Size>>,
+    pub age: Option<Spanned<Span>>,
 }
 
 #[derive(Deserialize, Default, Clone)]

@@ -5,7 +5,7 @@ use super::error::Fault;
 use super::model::{Environment, GroupConfig, ServerConfig};
 use super::raw::RawServer;
 use super::values::{Size, Span, SpanOrOff, resolve, show_duration};
-use super::{groups, probe, template};
+use super::{contain, groups, probe, template};
 use crate::types::ServerId;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -76,6 +76,14 @@ fn one(
         raw.backoff,
         raw.quarantine,
     )?;
+    let contained = contain::Raw {
+        limits: raw.limits,
+        user: raw.user,
+        no_new_privs: raw.no_new_privs,
+        inherit_env: raw.inherit_env,
+        secret_env: raw.secret_env,
+        logs: raw.logs,
+    };
     let server = ServerConfig {
         group: group.map(|group| group.name.clone()),
         command: command(raw.command, &id, context)?,
@@ -100,6 +108,7 @@ fn one(
         busy_max: timeout("busy_max", raw.busy_max, BUSY_MAX)?,
         memory_warn: memory_warn(raw.memory_warn)?,
         probe: probe::build(raw.probe, session)?,
+        contain: contain::build(contained)?,
         id,
     };
     if let Some(pauses) = never_gives_up(&server) {

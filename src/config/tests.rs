@@ -10,7 +10,7 @@ fn overrides() -> Overrides {
     }
 }
 
-fn parse(text: &str) -> Result<Config, ConfigError> {
+pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(text, Path::new("/etc/sidekick/sidekick.toml"), &overrides())
 }
 

@@ -3,6 +3,7 @@
 // serde's `serialize_with` hands over `&Option<T>`.
 #![allow(clippy::ref_option, clippy::trivially_copy_pass_by_ref)]
 
+use crate::types::UNLIMITED;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serializer};
 use std::fmt;
@@ -20,6 +21,10 @@ const UNITS: [(u64, &str); 4] = [
 /// A number of bytes: `4096`, `"64MiB"`, `"4GiB"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Size(pub u64);
+
+/// A size, or `"unlimited"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SizeOrUnlimited(pub u64);
 
 /// A duration with its unit: `"250ms"`, `"2s"`, `"1m 30s"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +83,37 @@ impl Visitor<'_> for SizeVisitor {
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(SizeVisitor)
+    }
+}
+
+struct UnlimitedVisitor;
+
+impl Visitor<'_> for UnlimitedVisitor {
+    type Value = SizeOrUnlimited;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a size such as \"1GiB\", 0 for none, or \"unlimited\"")
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<SizeOrUnlimited, E> {
+        SizeVisitor
+            .visit_i64(value)
+            .map(|size| SizeOrUnlimited(size.0))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<SizeOrUnlimited, E> {
+        if text == "unlimited" {
+            return Ok(SizeOrUnlimited(UNLIMITED));
+        }
+        SizeVisitor
+            .visit_str(text)
+            .map(|size| SizeOrUnlimited(size.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for SizeOrUnlimited {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UnlimitedVisitor)
     }
 }
 

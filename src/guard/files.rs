@@ -37,6 +37,9 @@ pub struct Identity {
     pub epoch: Option<u64>,
     /// Wall clock of the start, milliseconds.
     pub started_at_ms: u64,
+    /// Its cgroup: everything in it is of this start.
+    #[serde(default)]
+    pub cgroup: Option<PathBuf>,
 }
 
 /// The wait status of the server.
@@ -102,6 +105,12 @@ pub struct ExitRecord {
     pub boot_id: String,
     /// What it used; `None` where it could not be read.
     pub usage: Option<Usage>,
+    /// The kernel wrote a core dump, or gave it to a handler.
+    #[serde(default)]
+    pub core_dumped: bool,
+    /// Processes of its tree that the kernel killed for want of memory.
+    #[serde(default)]
+    pub oom_kills: u64,
 }
 
 /// The run directory as seen by one server. Holds the directory open, so that socket paths never grow too long for the kernel

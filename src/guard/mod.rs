@@ -21,13 +21,20 @@
 //! which connects to `run/<id>.sock`. If the guard itself is killed the kernel kills the server (parent death signal), and
 //! nobody knows how it would have ended.
 //!
+//! The stub takes on limits and user ([`privs`]) and is put into a [`cgroup`] before it executes; log files are bounded and
+//! their older parts compressed ([`archive`], [`pack`]).
+//!
 //! Architecture invariant: at most one guard per id holds the lock, and at most one sidekick at a time owns a guard.
 //! Every descriptor is close-on-exec; the server gets the two log files and /dev/null, its own session and process group.
 
+pub mod archive;
+pub mod cgroup;
 pub mod clock;
 pub mod files;
 mod logs;
+pub mod pack;
 mod peer;
+pub mod privs;
 pub mod proc;
 pub mod protocol;
 mod run;
@@ -35,6 +42,8 @@ mod server;
 mod spawn;
 mod stub;
 pub mod tree;
+
+pub use logs::LogBounds;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -48,6 +57,7 @@ pub fn main(args: impl IntoIterator<Item = impl Into<OsString>>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     match args.as_slice() {
         [word] if word == EXEC => stub::main(),
+        [word, rest @ ..] if word == pack::PACK => pack::main(rest),
         [id] => run::main(&id.to_string_lossy()),
         _ => {
             eprintln!("sidekick guard is internal: `sidekick run` starts it");

@@ -96,6 +96,18 @@ pub fn memory(pid: i32) -> Option<(u64, u64)> {
     Some((field("VmRSS:")?, field("VmHWM:")?))
 }
 
+/// The environment a process was executed with; empty where it cannot be read.
+pub fn environment(pid: i32) -> Vec<(String, String)> {
+    let bytes = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let entries = bytes.split(|byte| *byte == 0);
+    let pair = |entry: &[u8]| {
+        let text = String::from_utf8_lossy(entry);
+        let (name, value) = text.split_once('=')?;
+        Some((name.to_owned(), value.to_owned()))
+    };
+    entries.filter_map(pair).collect()
+}
+
 /// Identifies this boot of the machine: process numbers mean nothing across boots.
 pub fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id")
@@ -115,33 +127,4 @@ pub fn all() -> Vec<i32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_with_parentheses_does_not_shift_the_fields() {
-        let text = "42 (a) b (c) R 7 8 9 0 -1 4194304 100 0 3 0 11 12 0 0 20 0 1 0 555 1 2 3";
-        let stat = Stat::parse(text).expect("parses");
-        assert_eq!(
-            (stat.state, stat.parent, stat.group, stat.session),
-            ('R', 7, 8, 9)
-        );
-        assert_eq!((stat.minor_faults, stat.major_faults), (100, 3));
-        assert_eq!(
-            (stat.user_ticks, stat.system_ticks, stat.start_time),
-            (11, 12, 555)
-        );
-    }
-
-    #[test]
-    fn this_process_is_alive_and_another_with_its_number_is_not() {
-        let me = ProcessId::of(std::process::id() as i32).expect("exists");
-        assert!(me.is_alive());
-        let other = ProcessId {
-            start_time: me.start_time + 1,
-            ..me
-        };
-        assert!(!other.is_alive());
-        assert!(memory(me.pid).is_some_and(|(now, max)| now > 0 && max >= now));
-    }
-}
+mod tests;

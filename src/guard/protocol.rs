@@ -1,6 +1,9 @@
 //! What sidekick and a guard tell each other: one JSON object per line, at most [`LINE_MAX`] bytes.
 
+use super::cgroup::CgroupPlan;
 use super::files::{ExitRecord, Identity};
+use super::logs::LogBounds;
+use super::privs::Privs;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -31,10 +34,10 @@ pub struct Prepare {
     pub stdout: PathBuf,
     /// Where standard error goes.
     pub stderr: PathBuf,
-    /// Files of earlier starts to keep of each.
-    pub log_files: usize,
-    /// Bytes on disk to keep of each.
-    pub log_bytes: u64,
+    /// What they may take on disk.
+    pub logs: LogBounds,
+    /// The cgroup to put the server into.
+    pub cgroup: Option<CgroupPlan>,
     /// What happens when sidekick's end closes.
     pub on_exit: OnExit,
     /// Between SIGTERM and SIGKILL when the guard itself stops the server, milliseconds.
@@ -54,6 +57,8 @@ pub struct Start {
     pub env: Vec<(String, String)>,
     /// Working directory.
     pub directory: Option<PathBuf>,
+    /// What it may do.
+    pub privs: Privs,
     /// Epoch of the activation.
     pub epoch: Option<u64>,
     /// Given back to a sidekick that adopts; kept in memory only.
@@ -119,6 +124,8 @@ pub enum FromGuard {
         /// Its process.
         owner: i32,
     },
+    /// The device of the log files is full; older lines were given up for new ones.
+    LogsFull,
     /// The server ended.
     Exited(ExitRecord),
     /// Nothing of its tree is left and the lock is free.

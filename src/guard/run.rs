@@ -1,16 +1,18 @@
 //! The guard's loop: everything it does, it does because a descriptor became readable or a deadline passed.
 
+use super::cgroup::Cgroup;
 use super::clock::monotonic_ns;
-use super::files::{ExitRecord, GuardStop, Usage, WaitEnd, write_json};
+use super::files::{ExitRecord, GuardStop, write_json};
 use super::peer::Peer;
 use super::protocol::{self, FromGuard, OnExit, ToGuard};
-use super::server::Server;
+use super::server::{Reaped, Server};
 use super::spawn::Stub;
 use super::tree;
 use crate::failpoints;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{Id, WaitPidFlag};
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions};
 use std::fs::File;
 use std::io;
@@ -162,7 +164,7 @@ impl Guard {
             return PollTimeout::NONE;
         };
         let wait_ms = due.saturating_sub(monotonic_ns()).div_ceil(1_000_000);
-        PollTimeout::from(u16::try_from(wait_ms).unwrap_or(u16::MAX))
+        PollTimeout::try_from(wait_ms).unwrap_or(PollTimeout::MAX)
     }
 
     fn on_time(&mut self) {
@@ -174,8 +176,8 @@ impl Guard {
             _ => {}
         }
         if let Some(server) = &mut self.server {
-            if server.logs.due_ns().is_some_and(|due| due <= now) {
-                server.logs.check();
+            if server.logs.due_ns().is_some_and(|due| due <= now) && server.logs.check() {
+                self.tell(&FromGuard::LogsFull);
             }
         }
     }
@@ -316,15 +318,27 @@ impl Guard {
                 let noticed_ns = monotonic_ns();
                 // An outcome that is still unread belongs before the end.
                 self.on_stub();
-                self.on_exit(end.0, end.1, noticed_ns);
+                self.on_exit(&end, noticed_ns);
             }
         }
-        if self.server.as_ref().is_none_or(|server| server.reaped) {
-            while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
+        while let Some(pid) = ended_child() {
+            let of_server =
+                |server: &Server| !server.reaped && server.process.pid == pid.as_raw_pid();
+            if self.server.as_ref().is_some_and(of_server) {
+                // It ended after the look above; SIGCHLD is pending again.
+                return;
+            }
+            // Zombies of a living server's orphans would take numbers from its limit.
+            let status = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG);
+            let well = status
+                .is_ok_and(|end| end.is_some_and(|(_, status)| status.exit_status() == Some(0)));
+            if let Some(server) = &mut self.server {
+                server.logs.ended(pid.as_raw_pid(), well);
+            }
         }
     }
 
-    fn on_exit(&mut self, end: WaitEnd, usage: Option<Usage>, at_ns: u64) {
+    fn on_exit(&mut self, reaped: &Reaped, at_ns: u64) {
         let stopped_by = self.stopped_by;
         let Some(server) = &mut self.server else {
             return;
@@ -336,12 +350,14 @@ impl Guard {
                 start: identity.start.clone(),
                 server: identity.server,
                 epoch: identity.epoch,
-                end,
+                end: reaped.end,
                 stopped_by,
                 at_ms: crate::types::now_ms(),
                 at_ns,
                 boot_id: identity.boot_id.clone(),
-                usage,
+                usage: reaped.usage,
+                core_dumped: reaped.core_dumped,
+                oom_kills: server.cgroup.as_ref().map_or(0, Cgroup::oom_kills),
             };
             let file = write_json(&server.files.exit(&record.start), &record).ok();
             server.exited = Some((record.clone(), file));
@@ -371,6 +387,7 @@ impl Guard {
     /// One round of SIGKILL to everything; another follows until no child is left.
     fn kill(&mut self) {
         if let Some(server) = &mut self.server {
+            let _ = server.cgroup.as_ref().is_some_and(Cgroup::kill);
             server.signal(Signal::SIGKILL as i32, true);
             tree::kill_descendants(std::process::id() as i32);
         }
@@ -383,9 +400,13 @@ impl Guard {
     }
 
     fn finish(mut self) {
-        let Some(server) = self.server.take() else {
+        let Some(mut server) = self.server.take() else {
             return;
         };
+        server.logs.finish();
+        if let Some(cgroup) = &server.cgroup {
+            cgroup.remove();
+        }
         if server.exited.is_some() || server.started.is_none() {
             let _ = std::fs::remove_file(server.files.identity());
         }
@@ -411,6 +432,13 @@ struct Ready {
     stub: bool,
     listener: bool,
     logs: bool,
+}
+
+/// A child that has ended, without taking it away.
+fn ended_child() -> Option<Pid> {
+    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    let status = nix::sys::wait::waitid(Id::All, look).ok()?;
+    Pid::from_raw(status.pid()?.as_raw())
 }
 
 /// Whether the guard has no child left, not even a zombie.

@@ -1,5 +1,6 @@
 //! One server under its guard: the lock, the files, the process.
 
+use super::cgroup::Cgroup;
 use super::clock::monotonic_ns;
 use super::files::{ExitRecord, Identity, RunFiles, Usage, WaitEnd, open_lock, write_json};
 use super::logs::{LogBound, rotate_and_open};
@@ -20,6 +21,16 @@ use std::time::Duration;
 /// Between two attempts to get the lock.
 const LOCK_RETRY: Duration = Duration::from_millis(1);
 
+/// In a wait status.
+const CORE_FLAG: i32 = 0x80;
+
+/// The end of the server.
+pub(super) struct Reaped {
+    pub end: WaitEnd,
+    pub usage: Option<Usage>,
+    pub core_dumped: bool,
+}
+
 /// Everything that exists from `Prepare` on.
 pub(super) struct Server {
     pub prepare: Prepare,
@@ -27,6 +38,7 @@ pub(super) struct Server {
     pub lock: Flock<File>,
     pub listener: UnixListener,
     pub logs: LogBound,
+    pub cgroup: Option<Cgroup>,
     pub process: ProcessId,
     /// While it waits for its command, or has not yet told what became of it.
     pub stub: Option<Stub>,
@@ -50,7 +62,7 @@ impl Server {
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(|error| describe("listen in the run directory", &error))?;
         let open = |path| {
-            rotate_and_open(path, prepare.log_files, prepare.log_bytes)
+            rotate_and_open(path, prepare.logs)
                 .map_err(|error| describe(&format!("open the log file {}", path.display()), &error))
         };
         let (stdout, stderr) = (open(&prepare.stdout)?, open(&prepare.stderr)?);
@@ -62,18 +74,33 @@ impl Server {
             (prepare.stdout.clone(), clone(&stdout)?),
             (prepare.stderr.clone(), clone(&stderr)?),
         ];
-        let logs = LogBound::new(bound, prepare.log_bytes)
+        let logs = LogBound::new(bound, prepare.logs)
             .map_err(|error| describe("watch the log files", &error))?;
-        let stub =
-            Stub::start(stdout, stderr).map_err(|error| describe("start a process", &error))?;
-        let process =
-            ProcessId::of(stub.pid).ok_or("the new process cannot be seen in /proc; mount it")?;
+        let cgroup = prepare.cgroup.as_ref().map(Cgroup::make).transpose()?;
+        let stub = Stub::start(stdout, stderr).map_err(|error| describe("start a process", &error));
+        let entered = stub.and_then(|stub| {
+            let process = ProcessId::of(stub.pid);
+            let process = process.ok_or("the new process cannot be seen in /proc; mount it")?;
+            // The stub waits: no instruction of the server runs outside.
+            let enter = |cgroup: &Cgroup| cgroup.enter(stub.pid);
+            cgroup.as_ref().map_or(Ok(()), enter)?;
+            Ok((stub, process))
+        });
+        let (stub, process) = match entered {
+            Ok(entered) => entered,
+            Err(message) => {
+                // The stub ends with its socket; a cgroup it is still in goes with the next start.
+                let _ = cgroup.as_ref().map(Cgroup::remove);
+                return Err(message);
+            }
+        };
         Ok(Self {
             prepare,
             files,
             lock,
             listener,
             logs,
+            cgroup,
             process,
             stub: Some(stub),
             started: None,
@@ -99,6 +126,7 @@ impl Server {
             boot_id: boot_id(),
             epoch: start.epoch,
             started_at_ms: crate::types::now_ms(),
+            cgroup: self.cgroup.as_ref().map(|cgroup| cgroup.dir().to_owned()),
         };
         write_json(&self.files.identity(), &identity)?;
         failpoints::hit("guard.identity_written");
@@ -125,7 +153,7 @@ impl Server {
     }
 
     /// The end of the server, if it has ended; takes the zombie away after having read what it used.
-    pub fn reap(&self) -> Option<(WaitEnd, Option<Usage>)> {
+    pub fn reap(&self) -> Option<Reaped> {
         let pid = Pid::from_raw(self.process.pid)?;
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         rustix::process::waitid(WaitId::Pid(pid), options).ok()??;
@@ -147,7 +175,11 @@ impl Server {
                 signal: signal.unwrap_or(0),
             },
         };
-        Some((end, usage))
+        Some(Reaped {
+            end,
+            usage,
+            core_dumped: status.signaled() && status.as_raw() & CORE_FLAG != 0,
+        })
     }
 }
 

@@ -33,7 +33,7 @@ pub fn main() -> ExitCode {
     if parent != execute.guard {
         return ExitCode::from(NOT_EXECUTED);
     }
-    let message = run(execute);
+    let message = run(execute, parent);
     let _ = socket.write_all(&protocol::line(&Refused { message }));
     ExitCode::from(NOT_EXECUTED)
 }
@@ -46,10 +46,18 @@ fn take_socket() -> io::Result<UnixStream> {
 }
 
 /// Returns only where the server could not be executed.
-fn run(execute: Execute) -> String {
+fn run(execute: Execute, guard: i32) -> String {
     let start = execute.start;
     // A session and process group of its own: signals from a terminal or to sidekick's group pass it by.
     let _ = nix::unistd::setsid();
+    if let Err(message) = start.privs.take_on() {
+        return message;
+    }
+    // Another user is another process to the kernel: it forgets whose death this one wanted to share.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    if getppid().map_or(0, rustix::process::Pid::as_raw_pid) != guard {
+        return "the guard ended".into();
+    }
     if let Some(directory) = &start.directory {
         if let Err(error) = std::env::set_current_dir(directory) {
             return format!(

@@ -1,6 +1,7 @@
 //! What an earlier sidekick left in the run directory.
 
 use super::link::{Adopted, Link};
+use crate::guard::cgroup::Cgroup;
 use crate::guard::files::{ExitRecord, Identity, RunFiles, open_lock, read_json};
 use crate::guard::proc::{ProcessId, boot_id};
 use crate::guard::protocol::OnExit;
@@ -84,7 +85,7 @@ async fn left(files: &RunFiles) -> Found {
         .as_ref()
         .filter(|identity| identity.boot_id == boot_id())
     {
-        sweep(identity.server, &identity.start).await;
+        sweep_of(identity).await;
     }
     let _ = std::fs::remove_file(files.identity());
     match (identity, exit) {
@@ -93,6 +94,24 @@ async fn left(files: &RunFiles) -> Found {
         (None, Some(record)) => Found::Ended(record),
         (None, None) => Found::Nothing,
     }
+}
+
+/// Kills everything of a start whose guard was killed.
+pub async fn clean(run_dir: &Path, id: &str, server: ProcessId, start: &str) {
+    let identity = RunFiles::open(run_dir, id).map(|files| files.identity());
+    let identity = identity.ok().and_then(|path| read_json::<Identity>(&path));
+    match identity.filter(|identity| identity.start == start) {
+        Some(identity) => sweep_of(&identity).await,
+        None => sweep(server, start).await,
+    }
+}
+
+/// Its cgroup holds what has given up session and environment.
+async fn sweep_of(identity: &Identity) {
+    let cgroup = identity.cgroup.clone().map(Cgroup::at);
+    let _ = cgroup.as_ref().is_some_and(Cgroup::kill);
+    sweep(identity.server, &identity.start).await;
+    let _ = cgroup.as_ref().is_some_and(Cgroup::remove);
 }
 
 /// Kills everything of a start whose guard is gone. Nothing was left only where several looks in a row find nothing: a process

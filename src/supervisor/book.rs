@@ -25,7 +25,7 @@ struct Inner {
     lines: VecDeque<LogLine>,
     bytes: usize,
     next: u64,
-    secret: Option<String>,
+    secrets: Vec<String>,
 }
 
 impl LogBook {
@@ -52,9 +52,11 @@ impl LogBook {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// This text is replaced wherever a line holds it.
-    pub fn hide(&self, secret: &str) {
-        self.lock().secret = Some(secret.to_owned()).filter(|secret| !secret.is_empty());
+    /// These texts, and no others, are replaced wherever a line holds them; the longest first, since one may hold another.
+    pub fn hide(&self, mut secrets: Vec<String>) {
+        secrets.retain(|secret| !secret.is_empty());
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        self.lock().secrets = secrets;
     }
 
     /// Adds a line of the supervisor itself.
@@ -66,10 +68,7 @@ impl LogBook {
     pub fn push(&self, source: LogSource, line: &[u8]) {
         let text = String::from_utf8_lossy(&line[..line.len().min(LINE_MAX)]);
         let mut inner = self.lock();
-        let line = match &inner.secret {
-            Some(secret) if text.contains(secret.as_str()) => text.replace(secret.as_str(), "***"),
-            _ => text.into_owned(),
-        };
+        let line = mask(text.into_owned(), &inner.secrets, line.len() >= LINE_MAX);
         inner.next += 1;
         let line = LogLine {
             at_ms: now_ms(),
@@ -114,27 +113,23 @@ impl LogBook {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_bounded_paged_and_hide_the_secret() {
-        let (events, mut receiver) = broadcast::channel(16);
-        let book = LogBook::new(ServerId::new("x").expect("valid"), 3, events);
-        book.hide("s3cret");
-        for line in ["one", "two", "the s3cret!", "four"] {
-            book.push(LogSource::Stdout, line.as_bytes());
+/// The text without these secrets. Where it was cut its end may be the beginning of one.
+fn mask(mut text: String, secrets: &[String], cut: bool) -> String {
+    for secret in secrets {
+        if text.contains(secret.as_str()) {
+            text = text.replace(secret.as_str(), "***");
         }
-        let lines = book.read(10, None);
-        let texts: Vec<_> = lines.iter().map(|line| line.line.as_str()).collect();
-        assert_eq!(texts, ["two", "the ***!", "four"]);
-        assert_eq!(book.read(1, Some(lines[0].cursor)), [lines[1].clone()]);
-        assert_eq!(book.since(0, 1), [lines[2].clone()]);
-        assert_eq!(book.cursor(), lines[2].cursor);
-        assert_eq!(
-            receiver.try_recv().map(|(_, line)| line.line).as_deref(),
-            Ok("one")
-        );
+        if cut {
+            let ends = secret.char_indices().rev().map(|(at, _)| &secret[..at]);
+            let mut begun = ends.filter(|begun| !begun.is_empty());
+            if let Some(begun) = begun.find(|begun| text.ends_with(begun)) {
+                text.truncate(text.len() - begun.len());
+                text.push_str("***");
+            }
+        }
     }
+    text
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,7 +46,7 @@ pub struct Bundle {
     pub figures: Value,
     /// The last samples of memory and CPU, the oldest first.
     pub samples: Vec<Sample>,
-    /// Where its core dump is, where one was written and that is known.
+    /// Where its core dump is, or what became of it; `None` where there is none.
     pub core_dump: Option<String>,
     /// Program (without arguments, which may hold secrets), versions and builds.
     pub versions: Value,

@@ -1,22 +1,17 @@
 //! What can be known to fail before anything is started: each with one clear message and the remedy.
 
 use super::spec::ServerSpec;
+use crate::types::matches;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Variables a server inherits from sidekick's environment; everything else (secrets above all) stays behind.
-const INHERITED: [&str; 8] = [
-    "PATH",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
-    "TZ",
-    "TERM",
-    "TMPDIR",
-    "LD_LIBRARY_PATH",
-];
+/// Variables a server inherits from sidekick's environment; everything else (secrets above all) stays behind, unless
+/// `inherit_env` names it.
+const INHERITED: [&str; 5] = ["PATH", "LANG", "LC_*", "TZ", "TMPDIR"];
+/// Of sidekick's own variables (its cookie is one) none is inherited, whatever `inherit_env` says.
+const OWN: &str = "SIDEKICK_";
 /// Where programs are looked for when there is no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
@@ -133,9 +128,16 @@ fn check_project(spec: &ServerSpec) -> Result<(), String> {
 
 /// The whole environment of a server: what it inherits, its own home, what its spec says; the session's part comes on top.
 pub fn environment(spec: &ServerSpec, home: &Path) -> Vec<(String, String)> {
-    let inherited = INHERITED
-        .iter()
-        .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
+    let patterns: Vec<String> = INHERITED
+        .map(str::to_owned)
+        .into_iter()
+        .chain(spec.contain.inherit_env.clone())
+        .collect();
+    // What is no text cannot be given on.
+    let own = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let inherited = own
+        .filter(|(name, _)| matches(name, &patterns) && !name.starts_with(OWN) && name != "HOME");
     let home = ("HOME".to_owned(), home.to_string_lossy().into_owned());
     let mut env: Vec<(String, String)> = inherited.chain([home]).collect();
     env.extend(
@@ -193,12 +195,19 @@ mod tests {
         let mut spec = spec(&["sh"]);
         spec.env.insert("MINE".into(), "1".into());
         let env = environment(&spec, Path::new("/h"));
+        let names = [INHERITED.as_slice(), &["HOME", "MINE"]].concat();
+        let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
         for (name, _) in &env {
-            assert!(
-                INHERITED.contains(&name.as_str()) || ["HOME", "MINE"].contains(&name.as_str()),
-                "{name}"
-            );
+            assert!(matches(name, &names), "{name}");
         }
+        let cargo = |env: &[(String, String)]| {
+            env.iter()
+                .filter(|(name, _)| name.starts_with("CARGO_"))
+                .count()
+        };
+        assert_eq!(cargo(&env), 0);
+        spec.contain.inherit_env = vec!["CARGO_*".into()];
+        assert!(cargo(&environment(&spec, Path::new("/h"))) > 0);
         assert!(env.contains(&("HOME".into(), "/h".into())));
     }
 }

@@ -1,5 +1,6 @@
 //! What all actors share.
 
+use super::cgroups::Base;
 use super::event::{EventKind, SupervisorEvent};
 use super::group::Groups;
 use super::spec::SupervisorOptions;
@@ -9,8 +10,8 @@ use crate::guard::clock::monotonic_ns;
 use crate::ports::{Activations, BundleFacts, Sessions};
 use crate::types::{ServerId, now_ms};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast;
 use tokio_util::task::TaskTracker;
 
@@ -36,6 +37,8 @@ pub struct Context {
     pub closing: AtomicBool,
     /// What the groups have to hear.
     pub groups: Groups,
+    /// Where servers get their cgroups, once one has asked.
+    pub base: Mutex<Option<Base>>,
 }
 
 impl Context {
@@ -54,6 +57,21 @@ impl Context {
     /// The log file of a server.
     pub fn log_file(&self, id: &ServerId, source: &str) -> PathBuf {
         self.options.log_dir.join(format!("{id}.{source}.log"))
+    }
+
+    /// Where servers get their cgroups, with these controllers. Touches the kernel; blocks.
+    ///
+    /// # Errors
+    /// Why there is no such place, with the remedy.
+    pub fn cgroups(&self, controllers: &[&str]) -> Result<Base, String> {
+        let mut base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
+        // Found once: afterwards sidekick itself has moved.
+        let found = match base.take() {
+            Some(found) => found,
+            None => Base::find()?,
+        };
+        found.enable(controllers)?;
+        Ok(base.insert(found).clone())
     }
 
     /// Whether the supervisor is ending.

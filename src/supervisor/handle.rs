@@ -114,6 +114,7 @@ impl Supervisor {
             tasks: TaskTracker::new(),
             closing: AtomicBool::new(false),
             groups: Groups::default(),
+            base: Mutex::default(),
         });
         let configured = watch::Sender::new(Arc::new(specs.clone()));
         let supervisor = Self {

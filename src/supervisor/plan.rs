@@ -1,7 +1,7 @@
 //! What another configuration of the servers would change: pure.
 
 use super::spec::ServerSpec;
-use crate::types::ServerId;
+use crate::types::{Contain, ServerId};
 
 /// A server as it is now.
 pub struct Known<'a> {
@@ -71,6 +71,7 @@ impl ServerSpec {
             || self.env != other.env
             || self.session != other.session
             || self.on_exit != other.on_exit
+            || self.contain != other.contain
     }
 
     /// The other spec, but with the process of this one.
@@ -81,6 +82,7 @@ impl ServerSpec {
             env: running.env.clone(),
             session: running.session,
             on_exit: running.on_exit,
+            contain: running.contain.clone(),
             ..self
         }
     }
@@ -111,7 +113,18 @@ fn differences(old: &ServerSpec, new: &ServerSpec) -> Vec<&'static str> {
         busy_max,
         memory_warn,
         probe,
+        contain,
     } = old;
+    let Contain {
+        limits,
+        user,
+        no_new_privs,
+        inherit_env,
+        secret_env,
+        log_bytes,
+        log_age,
+    } = contain;
+    let other = &new.contain;
     let compared = [
         ("command", *command != new.command),
         ("directory", *directory != new.directory),
@@ -136,6 +149,15 @@ fn differences(old: &ServerSpec, new: &ServerSpec) -> Vec<&'static str> {
         ("busy_max", *busy_max != new.busy_max),
         ("memory_warn", *memory_warn != new.memory_warn),
         ("probe", *probe != new.probe),
+        ("limits", *limits != other.limits),
+        ("user", *user != other.user),
+        ("no_new_privs", *no_new_privs != other.no_new_privs),
+        ("inherit_env", *inherit_env != other.inherit_env),
+        ("secret_env", *secret_env != other.secret_env),
+        (
+            "logs",
+            *log_bytes != other.log_bytes || *log_age != other.log_age,
+        ),
     ];
     let differing = compared.into_iter().filter(|(_, differs)| *differs);
     differing.map(|(key, _)| key).collect()

@@ -2,7 +2,7 @@
 
 pub use super::probe::{ProbeKind, ProbeSpec};
 pub use crate::guard::protocol::OnExit;
-use crate::types::{ServerId, UnixMillis};
+use crate::types::{Contain, ServerId, UnixMillis};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -114,6 +114,9 @@ pub struct ServerSpec {
     /// How a process without a session is asked whether it serves.
     #[serde(default)]
     pub probe: Option<ProbeSpec>,
+    /// What it may use and see.
+    #[serde(default)]
+    pub contain: Contain,
 }
 
 impl ServerSpec {
@@ -141,6 +144,7 @@ impl ServerSpec {
             busy_max: busy_max(),
             memory_warn: None,
             probe: None,
+            contain: Contain::default(),
         }
     }
 
@@ -174,10 +178,10 @@ impl std::fmt::Debug for ServerSpec {
 /// Bounds of what is kept of a server's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogLimits {
-    /// Bytes on disk of each of the two files (stdout, stderr) of a running process.
-    pub file_bytes: u64,
-    /// Files of earlier starts kept of each.
-    pub files: usize,
+    /// Bytes on disk of all log files of a server, where its spec says nothing else.
+    pub bytes: u64,
+    /// Lines older than this are moved into a compressed file, where its spec says nothing else.
+    pub age: Duration,
     /// Lines kept in memory for [`logs`](super::Supervisor::logs).
     pub lines: usize,
     /// Lines put into a crash bundle.
@@ -187,8 +191,8 @@ pub struct LogLimits {
 impl Default for LogLimits {
     fn default() -> Self {
         Self {
-            file_bytes: 8 << 20,
-            files: 4,
+            bytes: 128 << 20,
+            age: Duration::from_secs(24 * 3600),
             lines: 2_000,
             bundle_lines: 200,
         }

@@ -67,6 +67,8 @@ pub enum EndReason {
     Hang,
     /// We stopped it.
     Shutdown,
+    /// The kernel killed it for want of memory, within its own limit.
+    Oom,
     /// Its guard was killed before it could tell.
     Unknown,
 }
@@ -79,6 +81,7 @@ impl std::fmt::Display for EndReason {
             Self::Normal => f.write_str("normal"),
             Self::Hang => f.write_str("hang"),
             Self::Shutdown => f.write_str("shutdown"),
+            Self::Oom => f.write_str("oom"),
             Self::Unknown => f.write_str("unknown"),
         }
     }

@@ -6,8 +6,10 @@
 
 use super::book::{LINE_MAX, LogBook};
 use super::status::LogSource;
+use crate::guard::{archive, pack};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use rustix::fs::inotify;
+use rustix::fs::{SeekFrom, inotify};
+use rustix::io::Errno;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -243,6 +245,37 @@ struct Follow {
     partial: Vec<u8>,
     /// The rest of a line that was too long, or the first half line after a jump, is left out.
     skipping: bool,
+    /// The next bytes follow what was given back.
+    after_hole: bool,
+}
+
+/// Where the next bytes are that were not given back to the file system.
+fn data_from(file: &File, offset: u64) -> u64 {
+    match rustix::fs::seek(file, SeekFrom::Data(offset)) {
+        Ok(data) => data,
+        Err(Errno::NXIO) => u64::MAX,
+        // A file system without holes.
+        Err(_) => offset,
+    }
+}
+
+/// The last lines that were compressed, oldest first, put into a book that has none: for a sidekick that adopts. Blocks.
+pub fn recall(book: &LogBook, source: LogSource, log: &Path, bytes_max: usize) {
+    let packed = archive::parts(log)
+        .into_iter()
+        .rev()
+        .find(|part| part.packed);
+    let tail = packed.and_then(|part| pack::unpack_tail(&part.path, bytes_max).ok());
+    let tail = tail.unwrap_or_default();
+    // The first line is whole only where all of it was read.
+    let cut = usize::from(tail.len() == bytes_max);
+    for line in tail
+        .split(|byte| *byte == b'\n')
+        .skip(cut)
+        .filter(|line| !line.is_empty())
+    {
+        book.push(source, line);
+    }
 }
 
 impl Follow {
@@ -252,7 +285,13 @@ impl Follow {
             .as_ref()
             .and_then(|file| file.metadata().ok())
             .map_or(0, |meta| meta.len());
-        let offset = files.last.map_or(0, |last| length.saturating_sub(last));
+        let mut offset = files.last.map_or(0, |last| length.saturating_sub(last));
+        let mut after_hole = false;
+        if let Some(file) = &file {
+            let data = data_from(file, offset).min(length);
+            after_hole = data > offset;
+            offset = data;
+        }
         Self {
             source,
             book: files.book.clone(),
@@ -260,6 +299,7 @@ impl Follow {
             offset,
             partial: Vec::new(),
             skipping: offset > 0,
+            after_hole,
         }
     }
 
@@ -275,18 +315,46 @@ impl Follow {
             self.offset += skipped;
             self.partial.clear();
             self.skipping = true;
-            self.book.note(&format!(
-                "skipped {skipped} bytes of {}: it writes faster than lines are read",
-                self.source.as_str()
-            ));
+            self.note_skipped(skipped);
         }
+        self.jump_hole(length);
+        let Some(file) = &self.file else { return false };
         let mut buffer = vec![0; CHUNK];
         let Ok(count) = file.read_at(&mut buffer, self.offset) else {
             return false;
         };
         self.offset += count as u64;
-        self.split(&buffer[..count]);
+        let mut bytes = &buffer[..count];
+        if bytes.first() == Some(&0) && self.partial.is_empty() {
+            // Within a block what is given back is made zero, and ends with a line.
+            let text = bytes.iter().position(|byte| *byte != 0);
+            bytes = &bytes[text.unwrap_or(count)..];
+            self.skipping &= !self.after_hole;
+        }
+        self.after_hole &= bytes.is_empty();
+        self.split(bytes);
         count == CHUNK
+    }
+
+    /// The guard gives back what it compressed, or what is too much; nothing is there to be read.
+    fn jump_hole(&mut self, length: u64) {
+        let Some(file) = &self.file else { return };
+        let data = data_from(file, self.offset).min(length);
+        let hole = data.saturating_sub(self.offset);
+        if hole == 0 {
+            return;
+        }
+        self.offset = data;
+        self.partial.clear();
+        (self.skipping, self.after_hole) = (true, true);
+        self.note_skipped(hole);
+    }
+
+    fn note_skipped(&self, bytes: u64) {
+        self.book.note(&format!(
+            "skipped {bytes} bytes of {}: it writes faster than lines are read",
+            self.source.as_str()
+        ));
     }
 
     fn split(&mut self, bytes: &[u8]) {

@@ -3,10 +3,12 @@
 //! Counters are plain integers under a name: [`Sequence`], [`Epoch`], [`BatchNumber`], [`Revision`].
 //! Identifiers are parsed once, at the border, and valid ever after.
 
+mod contain;
 mod names;
 mod origin;
 mod server_id;
 
+pub use contain::{Contain, Limits, UNLIMITED, looks_secret, matches};
 pub use names::{InvalidName, Key, Scope, SinkName, StreamName};
 pub use origin::Origin;
 pub use server_id::{InvalidServerId, ServerId};

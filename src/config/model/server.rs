@@ -1,9 +1,10 @@
 //! `[[server]]`: the supervised processes.
 
 use super::probe::ProbeConfig;
+use crate::config::contain::contain_keys;
 use crate::config::template::escaped_words;
 use crate::config::values::{display, duration_text, hang_text, opt_size_text, time_text};
-use crate::types::ServerId;
+use crate::types::{Contain, ServerId};
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -71,6 +72,9 @@ pub struct ServerConfig {
     /// How it is asked whether it serves (without a session only).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe: Option<ProbeConfig>,
+    /// What it may use and see.
+    #[serde(flatten, serialize_with = "contain_keys")]
+    pub contain: Contain,
 }
 
 /// `[[group]]`: servers that belong together. They start in the order of the file and stop in reverse.

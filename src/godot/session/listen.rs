@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// Binds the Unix socket, private to this user; what a killed sidekick left there is no obstacle.
 pub fn bind_unix(path: &mut PathBuf) -> Result<UnixListener, SessionError> {
@@ -46,7 +46,7 @@ pub async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, SessionError> 
 
 /// Accepts until told to stop; an error such as too many open files is waited out.
 macro_rules! accept {
-    ($name:ident, $listener:ty) => {
+    ($name:ident, $listener:ty, $admitted:expr) => {
         pub async fn $name(shared: Arc<Shared>, listener: $listener) {
             loop {
                 let accepted = tokio::select! {
@@ -55,6 +55,9 @@ macro_rules! accept {
                 };
                 let permit = shared.stranger();
                 match (accepted, permit) {
+                    (Ok((stream, _)), _) if !$admitted(&shared, &stream) => {
+                        tracing::debug!("a process of a user without a server came to the session socket");
+                    }
                     (Ok((stream, _)), Some(permit)) => {
                         let (source, sink) = stream.into_split();
                         let serve = connection::serve(shared.clone(), source, sink, permit);
@@ -73,5 +76,12 @@ macro_rules! accept {
     };
 }
 
-accept!(accept_unix, UnixListener);
-accept!(accept_tcp, TcpListener);
+/// The socket is open to all once a server has a user of its own.
+fn admitted(shared: &Shared, stream: &UnixStream) -> bool {
+    stream
+        .peer_cred()
+        .is_ok_and(|peer| shared.admits(peer.uid()))
+}
+
+accept!(accept_unix, UnixListener, admitted);
+accept!(accept_tcp, TcpListener, |_: &Shared, _: &TcpStream| true);

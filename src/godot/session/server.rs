@@ -10,8 +10,9 @@ use crate::godot::{message_to_term, term_to_variant};
 use crate::ports::{self, Activation, Cluster, SessionObserver};
 use crate::shutdown::Shutdown;
 use crate::types::ServerId;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -32,6 +33,8 @@ pub struct Shared {
     pub cluster: Arc<dyn Cluster>,
     servers: Mutex<HashMap<ServerId, Seat>>,
     strangers: Arc<Semaphore>,
+    /// Users, beside our own and root, whose processes may come to the local socket.
+    users: Mutex<HashSet<u32>>,
     tcp: Option<SocketAddr>,
     stop: CancellationToken,
     pub tasks: TaskTracker,
@@ -94,6 +97,7 @@ impl Sessions {
             observer,
             cluster,
             servers: Mutex::default(),
+            users: Mutex::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
@@ -236,6 +240,24 @@ impl ports::Sessions for Sessions {
         environment
     }
 
+    fn admit(&self, user: u32) {
+        let users = &self.shared.users;
+        if !users
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(user)
+        {
+            return;
+        }
+        if let Some(path) = &self.shared.options.socket {
+            // Everybody may knock from now on; who comes in is looked at one by one.
+            let open = std::fs::Permissions::from_mode(0o666);
+            if let Err(error) = std::fs::set_permissions(path, open) {
+                tracing::error!(path = %path.display(), %error, "the session socket stays closed to the servers' users");
+            }
+        }
+    }
+
     fn drain(&self, server: &ServerId, deadline: Duration) -> bool {
         let pushed = |live: Arc<Live>| live.push(messages::drain(deadline)).is_ok();
         self.live(server).is_ok_and(pushed)
@@ -245,6 +267,12 @@ impl ports::Sessions for Sessions {
 impl Shared {
     fn seats(&self) -> MutexGuard<'_, HashMap<ServerId, Seat>> {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a process of this user may come to the local socket.
+    pub fn admits(&self, user: u32) -> bool {
+        let users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        user == 0 || user == rustix::process::geteuid().as_raw() || users.contains(&user)
     }
 
     /// Completes once no more connections are to be accepted.

@@ -2,11 +2,14 @@
 
 use super::{Actor, Run};
 use crate::guard::files::Identity;
+use crate::guard::proc;
 use crate::guard::proc::ProcessId;
 use crate::supervisor::adopt::{self, Found};
 use crate::supervisor::identity::Program;
 use crate::supervisor::machine::Input;
 use crate::supervisor::memory::MemoryAlarm;
+use crate::supervisor::status::LogSource;
+use crate::supervisor::{check, contain, tail};
 use std::collections::VecDeque;
 
 /// Lines of an adopted process are read from this far before the end of its files.
@@ -21,6 +24,8 @@ impl Actor {
         match adopt::find(&run_dir, self.spec.id.as_str(), self.spec.on_exit).await {
             Ok(Found::Nothing) => self.autostart().await,
             Ok(Found::Alive(adopted)) => {
+                self.hide_of(&adopted.identity.server).await;
+                self.recall().await;
                 self.adopt(&adopted.identity, HISTORY);
                 self.link = Some(adopted.link);
                 match adopted.exited {
@@ -72,6 +77,48 @@ impl Actor {
         self.begin(run, true, None);
     }
 
+    /// None of its lines may show the secrets it was given, as far as the kernel, or the spec, still knows them.
+    async fn hide_of(&self, server: &ProcessId) {
+        let mut env = if server.is_alive() {
+            proc::environment(server.pid)
+        } else {
+            let home = self.context.options.home_dir.join(self.spec.id.as_str());
+            check::environment(&self.spec, &home)
+        };
+        if self.spec.session {
+            if let Ok(Some(activation)) = self.context.activations.current(&self.spec.id).await {
+                env.push(("SIDEKICK_TOKEN".into(), activation.token.expose().into()));
+            }
+        }
+        self.book.hide(contain::secrets(&env, &self.spec.contain));
+    }
+
+    /// What it wrote earlier and was compressed meanwhile comes before its own last lines.
+    async fn recall(&self) {
+        let (book, context, id) = (
+            self.book.clone(),
+            self.context.clone(),
+            self.spec.id.clone(),
+        );
+        let read = move || {
+            for source in [LogSource::Stdout, LogSource::Stderr] {
+                tail::recall(
+                    &book,
+                    source,
+                    &context.log_file(&id, source.as_str()),
+                    HISTORY as usize,
+                );
+            }
+        };
+        let _ = tokio::task::spawn_blocking(read).await;
+    }
+
+    /// Its user, where it has one of its own.
+    fn user(&self) -> Option<u32> {
+        let privs = contain::privs(&self.spec.contain).ok()?;
+        privs.user.map(|user| user.uid)
+    }
+
     fn found(&self, start: String, server: ProcessId, epoch: Option<u64>, log_cursor: u64) -> Run {
         Run {
             server,
@@ -100,7 +147,9 @@ impl Actor {
         }
         match self.context.activations.current(&self.spec.id).await {
             Ok(Some(activation)) if Some(activation.epoch) == identity.epoch => {
-                self.book.hide(activation.token.expose());
+                if let Some(user) = self.user() {
+                    self.context.sessions.admit(user);
+                }
                 self.context.sessions.expect(&self.spec.id, &activation);
                 self.apply(Input::Adopted).await;
             }
@@ -120,6 +169,7 @@ impl Actor {
             "process {} ended while no sidekick ran",
             server.pid
         ));
+        self.hide_of(&server).await;
         self.follow(Some(LAST_WORDS));
         let run = self.found(start, server, epoch, log_cursor);
         self.begin(run, true, None);

@@ -52,9 +52,7 @@ impl Actor {
             .activation
             .as_ref()
             .map(|activation| activation.epoch);
-        if let Some(activation) = &launched.activation {
-            self.book.hide(activation.token.expose());
-        }
+        self.book.hide(launched.secrets);
         if let Some(warning) = launched.warning {
             tracing::warn!(server = %self.spec.id, "{warning}");
             self.book.note(&warning);

@@ -14,6 +14,9 @@ impl Actor {
         output: &Output,
         record: Option<&ExitRecord>,
     ) -> Option<String> {
+        if let Some(killed) = self.oom(record) {
+            return Some(killed);
+        }
         match decision {
             Some(Decision::StartTimeout) => Some(self.never_played(output)),
             Some(Decision::Hang) => Some(self.hung(output)),
@@ -67,7 +70,22 @@ impl Actor {
         }
     }
 
-    /// The kernel says nothing to those whom it kills for their memory, so this is a guess and says so.
+    /// Told by the kernel, where the server has a cgroup of its own.
+    fn oom(&self, record: Option<&ExitRecord>) -> Option<String> {
+        let kills = record
+            .map(|record| record.oom_kills)
+            .filter(|kills| *kills > 0)?;
+        let limit = self.spec.contain.limits.memory;
+        let limit = limit.map_or_else(
+            || "its cgroup's bound".to_owned(),
+            |bytes| format!("limits.memory = {bytes} bytes"),
+        );
+        Some(format!(
+            "the kernel killed {kills} of its processes for want of memory: it passed {limit}; raise it or find the leak"
+        ))
+    }
+
+    /// Elsewhere the kernel says nothing to those whom it kills for their memory, so this is a guess and says so.
     fn out_of_memory(&self, record: Option<&ExitRecord>) -> Option<String> {
         let killed = record.is_some_and(|record| {
             let signal = Signal::SIGKILL as i32;

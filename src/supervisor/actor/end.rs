@@ -6,6 +6,7 @@ use crate::guard::clock::monotonic_ns;
 use crate::guard::files::{ExitRecord, WaitEnd};
 use crate::supervisor::adopt;
 use crate::supervisor::bundle::Bundle;
+use crate::supervisor::core::Dumped;
 use crate::supervisor::event::EventKind;
 use crate::supervisor::identity;
 use crate::supervisor::machine::{Decision, Input};
@@ -14,6 +15,7 @@ use crate::supervisor::status::{EndReason, Health, LastExit, LogSource};
 use crate::supervisor::store::Written;
 use crate::types::{UnixMillis, now_ms, version};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long the last lines may take to be read.
@@ -49,7 +51,8 @@ impl Actor {
     pub(super) async fn guard_lost(&mut self) {
         if let Some(run) = &self.run {
             tracing::warn!(server = %self.spec.id, "the guard was killed");
-            adopt::sweep(run.server, &run.start).await;
+            let run_dir = &self.context.options.run_dir;
+            adopt::clean(run_dir, self.spec.id.as_str(), run.server, &run.start).await;
         }
         self.ended(None, false).await;
     }
@@ -211,12 +214,31 @@ impl Actor {
         output::read(own.map(|line| line.line.as_str()))
     }
 
+    /// Where it may have been when it died.
+    fn directories(&self) -> Vec<PathBuf> {
+        let home = self.context.options.home_dir.join(self.spec.id.as_str());
+        self.spec
+            .directory
+            .clone()
+            .into_iter()
+            .chain([home, "/".into()])
+            .collect()
+    }
+
     /// Writes the bundle beside the restart, which waits for nothing.
     fn keep(&self, mut bundle: Bundle, start: String) {
         let (context, id) = (self.context.clone(), self.spec.id.clone());
         let spec = self.spec.clone();
         let (store, commands) = (self.bundles.clone(), self.commands.clone());
         let start_number = bundle.start_number;
+        let dumped = bundle
+            .exit
+            .as_ref()
+            .filter(|exit| exit.core_dumped)
+            .map(|exit| Dumped {
+                pid: exit.server.pid,
+                directories: self.directories(),
+            });
         self.context.tasks.spawn(async move {
             let facts = tokio::time::timeout(FACTS, context.facts.facts(&id)).await;
             bundle.facts = facts.unwrap_or_else(|_| json!({"error": "no answer in time"}));
@@ -227,6 +249,7 @@ impl Actor {
                 bundle.versions["build"] = json!(identity::build());
                 bundle.versions["config"] = json!(identity::spec(&spec));
                 bundle.versions["project"] = json!(identity::project(&spec));
+                bundle.core_dump = dumped.map(|dumped| dumped.find());
                 let written = store.write(&bundle);
                 failpoints::hit("supervisor.bundle_written");
                 // The end is dealt with once it is on disk; before, a later sidekick would find it again.
@@ -279,6 +302,7 @@ fn reason(decision: Option<Decision>, output: &Output, record: Option<&ExitRecor
         return EndReason::Shutdown;
     }
     match (record.end, output.signal) {
+        (WaitEnd::Signalled { .. }, _) if record.oom_kills > 0 => EndReason::Oom,
         (WaitEnd::Exited { status: 0 }, _) => EndReason::Normal,
         (WaitEnd::Exited { status }, _) => EndReason::ExitStatus(status),
         // The engine's handler turns the signal it saw into an abort.

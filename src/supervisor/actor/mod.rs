@@ -389,6 +389,11 @@ impl Actor {
                 self.guard_lost().await;
             }
             Some(FromGuard::Gone) | None => self.guard_gone(),
+            Some(FromGuard::LogsFull) => {
+                self.book.note("the device of its log files is full: older lines are given up for new ones; make room");
+                tracing::error!(server = %self.spec.id, dir = %self.context.options.log_dir.display(),
+                    "the device of the log files is full: older lines are given up for new ones; make room");
+            }
             Some(other) => {
                 tracing::debug!(server = %self.spec.id, ?other, "unexpected message of the guard");
             }

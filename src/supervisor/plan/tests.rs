@@ -58,3 +58,29 @@ fn each_difference_has_its_name_and_its_price() {
     let kept = new[2].clone().with_process_of(&old[2]);
     assert_eq!(differences(&old[2], &kept), [""; 0]);
 }
+
+#[test]
+fn another_containment_is_named_and_needs_another_process() {
+    type Change = fn(&mut Contain);
+    let old = spec("lobby");
+    let changes: [(&str, Change); 7] = [
+        ("limits", |contain| contain.limits.pids = Some(9)),
+        ("user", |contain| contain.user = Some("game".into())),
+        ("no_new_privs", |contain| contain.no_new_privs = Some(true)),
+        ("inherit_env", |contain| {
+            contain.inherit_env = vec!["A".into()];
+        }),
+        ("secret_env", |contain| {
+            contain.secret_env = vec!["A".into()];
+        }),
+        ("logs", |contain| contain.log_bytes = Some(9 << 20)),
+        ("logs", |contain| contain.log_age = Some(Duration::MAX)),
+    ];
+    for (key, change) in changes {
+        let mut new = old.clone();
+        change(&mut new.contain);
+        assert_eq!(differences(&old, &new), [key]);
+        assert!(old.needs_other_process(&new), "{key}");
+        assert_eq!(differences(&old, &new.with_process_of(&old)), [""; 0]);
+    }
+}
