@@ -89,8 +89,6 @@ pub struct Row {
     pub orders: &'static str,
     /// The project, of `tests/fixtures`.
     pub project: &'static str,
-    /// The command is given to this shell, as its arguments.
-    pub shell: Option<&'static str>,
     /// sidekick is given to this shell, as its arguments.
     pub around: Option<&'static str>,
 }
@@ -107,7 +105,6 @@ impl Row {
             keys: "",
             orders: "",
             project: "faults",
-            shell: None,
             around: None,
         }
     }

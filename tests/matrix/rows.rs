@@ -50,12 +50,10 @@ pub fn game_dies() -> Vec<Row> {
             .signal(&[Game], SIGKILL)
             .reasons(&["signal sigkill"]),
         // Godot complains of each refused allocation and goes on: it dies of it or is judged to hang, whichever comes first.
-        Row {
-            shell: Some("ulimit -v 1500000; exec \"$0\" \"$@\""),
-            ..row("game_out_of_memory", Playing, PlaysAgain)
-                .script("hoard")
-                .deed(Gone)
-        },
+        row("game_out_of_memory", Playing, PlaysAgain)
+            .keys("limits = { address_space = \"1500MiB\" }")
+            .script("hoard")
+            .deed(Gone),
         row("game_with_a_tree_killed", Playing, PlaysAgain)
             .script("fork")
             .deed(Grown(30))
