@@ -126,7 +126,7 @@ fn the_judge_sees_what_is_wrong() {
         "not verified"
     );
     assert!(
-        judge(&[acked.clone()], &whole[..1]).is_err(),
+        judge(std::slice::from_ref(&acked), &whole[..1]).is_err(),
         "acknowledged and lost"
     );
     assert!(judge(&[], &[tick(1, "a"), tick(1, "a")]).is_err(), "twice");
