@@ -1,11 +1,10 @@
-//! Requests about streams, state and sinks.
+//! Requests about streams and state.
 
 use crate::api::{ApiError, Parts, Request, events, reply};
 use crate::buffer::{AppendError, Change, Producer, ReadError};
 use crate::etf::{self, Term};
 use crate::godot;
-use crate::types::{Key, Payload, Scope, Sequence, SinkName, StreamName};
-use crate::upload::InitError;
+use crate::types::{Key, Payload, Scope, Sequence, StreamName};
 
 /// Bytes of payload in one reply of `read`.
 const READ_BYTES: usize = 16 << 20;
@@ -35,17 +34,16 @@ pub async fn handle(parts: &Parts, request: Request) -> Result<Term, ApiError> {
             from,
             limit,
         } => read(parts, &stream, from, limit).await,
-        Request::Streams => Ok(Term::list(
-            parts
-                .buffer
-                .streams()
-                .iter()
-                .map(reply::stream)
-                .collect::<Vec<_>>(),
-        )),
+        Request::Streams => {
+            let mut streams = Vec::new();
+            for info in parts.buffer.streams() {
+                streams.push(reply::stream(&info, &parts.upload.lags(&info).await));
+            }
+            Ok(Term::list(streams))
+        }
         Request::Stream(name) => {
             let info = parts.buffer.stream(&name).ok_or_else(|| no_stream(&name))?;
-            Ok(reply::stream(&info))
+            Ok(reply::stream(&info, &parts.upload.lags(&info).await))
         }
         Request::PutState(scope, key, term) => {
             check_for_game(parts, &scope, &term)?;
@@ -194,62 +192,5 @@ fn read_error(error: ReadError) -> ApiError {
         ReadError::Corrupt { .. } => ApiError::refused("corrupt", vec![], text),
         ReadError::Stopped(_) => ApiError::refused("stopped", vec![], text),
         _ => ApiError::refused("io", vec![], text),
-    }
-}
-
-/// The sinks and how far each is.
-pub fn sinks(parts: &Parts) -> Term {
-    let sinks = parts.upload.status().into_iter().map(|sink| {
-        Term::map([
-            ("name", Term::Binary(sink.name.to_bytes())),
-            ("kind", Term::atom(sink.kind)),
-            ("state", Term::atom(sink.state.as_str())),
-            (
-                "node",
-                sink.node.as_deref().map_or_else(Term::nil, Term::atom),
-            ),
-            ("lag_records", Term::int(sink.lag_records)),
-            ("lag_bytes", Term::int(sink.lag_bytes)),
-            ("acknowledged", Term::int(sink.acknowledged)),
-            (
-                "store",
-                sink.store.as_deref().map_or_else(Term::nil, Term::text),
-            ),
-            (
-                "error",
-                sink.error.as_deref().map_or_else(Term::nil, Term::text),
-            ),
-        ])
-    });
-    Term::list(sinks.collect::<Vec<_>>())
-}
-
-/// Makes the tables of a sink, or tells the statements that would.
-pub async fn init_sink(parts: &Parts, sink: &SinkName, sql: bool) -> Result<Term, ApiError> {
-    if sql {
-        let sql = parts.upload.schema_sql(sink).map_err(init_error)?;
-        return Ok(Term::map([("sql", Term::text(&sql))]));
-    }
-    let done = parts.upload.init(sink).await.map_err(init_error)?;
-    let tables = done.tables.iter().map(|(name, made)| {
-        let done = if *made { "created" } else { "checked" };
-        Term::map([("name", Term::text(name)), ("done", Term::atom(done))])
-    });
-    Ok(Term::map([
-        ("sink", Term::Binary(sink.to_bytes())),
-        ("store", Term::text(&done.store)),
-        ("tables", Term::list(tables.collect::<Vec<_>>())),
-    ]))
-}
-
-// By value, for `map_err`.
-#[allow(clippy::needless_pass_by_value)]
-fn init_error(error: InitError) -> ApiError {
-    let what = || vec![("what", Term::atom("sink"))];
-    match error {
-        InitError::UnknownSink => ApiError::refused("not_found", what(), ""),
-        InitError::NoTables => ApiError::refused("no_tables", what(), error.to_string()),
-        InitError::Unfit { .. } => ApiError::refused("unfit_table", vec![], error.to_string()),
-        error => ApiError::refused("database", vec![], error.to_string()),
     }
 }

@@ -20,15 +20,18 @@ mod reply;
 mod request;
 mod servers;
 mod service;
+mod sinks;
 mod subscriptions;
 mod supervisor_process;
 mod told;
+mod topic;
 
 pub use cluster::NodeCluster;
 pub use error::ApiError;
 pub use functions::SidekickFunctions;
 pub use parts::Parts;
-pub use request::{Request, Topic};
+pub use request::Request;
+pub use topic::Topic;
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! The registered process `sidekick`: gen calls of the request table.
 
-use crate::api::{Parts, Request, service};
+use crate::api::{Parts, Request, service, sinks};
 use crate::etf::Term;
 use crate::node::gen_call::{self, Incoming};
 use crate::node::sys::System;
@@ -47,7 +47,9 @@ pub async fn serve(parts: Arc<Parts>, mut process: Process) {
                 });
             }
             Incoming::System { from, request } => {
-                system.answer(&parts.node, &from, request, || service::info(&parts));
+                system.answer(&parts.node, &from, request, || {
+                    service::info(&parts, sinks::list_now(&parts))
+                });
             }
             Incoming::Cast(_) | Incoming::Other(_) => {}
         }

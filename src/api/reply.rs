@@ -6,6 +6,7 @@ use crate::ports::Beat;
 use crate::supervisor::{
     Activity, CrashSummary, EndReason, Health, LastExit, LogLine, SessionInfo, Status, Timings,
 };
+use crate::upload::Lag;
 use std::time::Duration;
 
 /// How a process ended, as monitors and links report it.
@@ -194,7 +195,7 @@ pub fn crash_summary(crash: &CrashSummary) -> Term {
 }
 
 /// What is known of a stream. Sink names are data, so they are binaries.
-pub fn stream(info: &StreamInfo) -> Term {
+pub fn stream(info: &StreamInfo, lags: &[Lag]) -> Term {
     let cursors = info
         .cursors
         .iter()
@@ -206,10 +207,21 @@ pub fn stream(info: &StreamInfo) -> Term {
         ("last", Term::int(info.last)),
         ("bytes", Term::int(info.bytes)),
         ("cursors", Term::Map(cursors)),
+        ("lag", Term::Map(lags.iter().map(lag).collect())),
         ("dropped", Term::int(info.dropped)),
         ("limit", limit(&info.limit)),
         ("full", Term::bool(info.full)),
     ])
+}
+
+/// How far a sink is behind.
+fn lag(lag: &Lag) -> (Term, Term) {
+    let fields = Term::map([
+        ("records", Term::int(lag.records)),
+        ("bytes", Term::int(lag.bytes)),
+        ("age_ms", Term::int(lag.age_ms)),
+    ]);
+    (Term::Binary(lag.sink.to_bytes()), fields)
 }
 
 /// The limits that are set, or `nil`.

@@ -4,7 +4,8 @@
 //! one) and the remote functions of module `sidekick` (name and arguments).
 
 use crate::api::error::ApiError;
-use crate::etf::{Atom, Pid, Reference, Term};
+use crate::api::topic::{Topic, topic};
+use crate::etf::{Pid, Reference, Term};
 use crate::types::{Key, Scope, Sequence, ServerId, SinkName, StreamName};
 use bytes::Bytes;
 
@@ -12,27 +13,10 @@ use bytes::Bytes;
 const MAX_APPEND: usize = 10_000;
 /// Most lines or records that one reply may hold.
 pub const MAX_LIMIT: usize = 10_000;
+/// How long a drain may take where the caller does not say.
+const DRAIN_MS: u64 = 60_000;
 /// Lines given where the caller names no limit.
 const DEFAULT_LIMIT: usize = 100;
-
-/// A topic of a subscription.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Topic {
-    /// Everything that happens to any server, without its log lines.
-    Servers,
-    /// The same for one server.
-    Server(ServerId),
-    /// Log lines of one server.
-    Logs(ServerId),
-    /// Crash bundles as they are written.
-    Crashes,
-    /// Records of one stream as they become durable.
-    Stream(StreamName),
-    /// Fill level and failures of the buffer.
-    Buffer,
-    /// Nodes that connect and disconnect.
-    Peers,
-}
 
 /// A parsed request of the table in DESIGN.md, "Contracts".
 #[derive(Debug, Clone, PartialEq)]
@@ -83,6 +67,16 @@ pub enum Request {
     DrainSinks {
         timeout_ms: u64,
     },
+    /// Of one sink, or of all.
+    DrainSink {
+        sink: Option<SinkName>,
+        timeout_ms: u64,
+    },
+    RetrySink(SinkName),
+    DeadLetters(SinkName),
+    /// One letter, or all.
+    RedriveDead(SinkName, Option<u64>),
+    DiscardDead(SinkName, Option<u64>),
     Subscribe {
         pid: Pid,
         topics: Vec<Topic>,
@@ -160,6 +154,14 @@ impl Request {
             ("drain_sinks", 1) => Self::DrainSinks {
                 timeout_ms: a.number("timeout_ms")?,
             },
+            ("drain_sink", 1 | 2) => Self::DrainSink {
+                sink: a.sink_or_all()?,
+                timeout_ms: a.timeout_option()?,
+            },
+            ("retry_sink", 1) => Self::RetrySink(a.sink()?),
+            ("dead_letters", 1) => Self::DeadLetters(a.sink()?),
+            ("redrive_dead", 2) => Self::RedriveDead(a.sink()?, a.number_or_all("number")?),
+            ("discard_dead", 2) => Self::DiscardDead(a.sink()?, a.number_or_all("number")?),
             ("subscribe", 2) => Self::Subscribe {
                 pid: a.pid()?,
                 topics: a.topics()?,
@@ -212,6 +214,40 @@ impl Arguments {
     fn sink(&mut self) -> Result<SinkName, ApiError> {
         SinkName::new(self.bytes("sink")?)
             .map_err(|_| ApiError::argument("sink", "a binary of 1 to 255 bytes"))
+    }
+
+    /// The atom `all` is no name here; the binary is.
+    fn sink_or_all(&mut self) -> Result<Option<SinkName>, ApiError> {
+        if self
+            .values
+            .as_slice()
+            .first()
+            .is_some_and(|term| term.is_atom("all"))
+        {
+            self.term();
+            return Ok(None);
+        }
+        self.sink().map(Some)
+    }
+
+    fn number_or_all(&mut self, what: &'static str) -> Result<Option<u64>, ApiError> {
+        let term = self.term();
+        let number = term.as_u64();
+        if number.is_none() && !term.is_atom("all") {
+            return Err(ApiError::argument(
+                what,
+                "the number of a dead letter, or :all",
+            ));
+        }
+        Ok(number)
+    }
+
+    fn timeout_option(&mut self) -> Result<u64, ApiError> {
+        let Some(options) = self.values.next() else {
+            return Ok(DRAIN_MS);
+        };
+        let timeout = options.map_get("timeout_ms").and_then(Term::as_u64);
+        timeout.ok_or(ApiError::argument("options", "a map with :timeout_ms"))
     }
 
     fn number(&mut self, what: &'static str) -> Result<u64, ApiError> {
@@ -318,35 +354,6 @@ fn producer(options: &Term) -> Result<(Bytes, u64), ApiError> {
     ))
 }
 
-fn topic(term: &Term) -> Result<Topic, ApiError> {
-    match (term.as_atom().map(Atom::as_str), term.as_tuple()) {
-        (Some("servers"), _) => Ok(Topic::Servers),
-        (Some("crashes"), _) => Ok(Topic::Crashes),
-        (Some("buffer"), _) => Ok(Topic::Buffer),
-        (Some("peers"), _) => Ok(Topic::Peers),
-        (_, Some([kind, name])) => match kind.as_atom().map(Atom::as_str) {
-            Some("server") => Ok(Topic::Server(server_id(name)?)),
-            Some("logs") => Ok(Topic::Logs(server_id(name)?)),
-            Some("stream") => text(name)
-                .and_then(|name| StreamName::new(name).ok())
-                .map(Topic::Stream)
-                .ok_or(ApiError::argument(
-                    "topic",
-                    "a stream name of 1 to 255 bytes",
-                )),
-            _ => Err(unknown_topic()),
-        },
-        _ => Err(unknown_topic()),
-    }
-}
-
-fn unknown_topic() -> ApiError {
-    ApiError::argument(
-        "topic",
-        ":servers, {:server, id}, {:logs, id}, :crashes, {:stream, s}, :buffer or :peers",
-    )
-}
-
 /// A server id given as an atom or a binary.
 pub fn server_id(term: &Term) -> Result<ServerId, ApiError> {
     let text = text(term).ok_or(ApiError::argument("id", "a server id, atom or binary"))?;
@@ -359,7 +366,8 @@ pub fn server_id(term: &Term) -> Result<ServerId, ApiError> {
     })
 }
 
-fn text(term: &Term) -> Option<Bytes> {
+/// Text given as an atom or a binary.
+pub(super) fn text(term: &Term) -> Option<Bytes> {
     match term {
         Term::Binary(bytes) => Some(bytes.clone()),
         Term::Atom(atom) => Some(Bytes::copy_from_slice(atom.as_str().as_bytes())),

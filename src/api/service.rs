@@ -1,11 +1,11 @@
 //! Requests to replies.
 
 use crate::api::told::Told;
-use crate::api::{ApiError, Parts, Request, data, json, reply, servers};
+use crate::api::{ApiError, Parts, Request, data, json, reply, servers, sinks};
 use crate::etf::{Atom, Term};
 use crate::types::version;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Answers a request of a process on the node `caller`.
 pub async fn answer(parts: &Arc<Parts>, caller: &Atom, request: Request) -> Term {
@@ -27,7 +27,7 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Atom, request: Request) -> Term
 /// The value of `{:ok, value}`; the atom `ok` alone stands for a bare `:ok`.
 async fn handle(parts: &Arc<Parts>, caller: &Atom, request: Request) -> Result<Term, ApiError> {
     match request {
-        Request::Info => Ok(info(parts)),
+        Request::Info => Ok(info(parts, sinks::list(parts).await)),
         Request::Reload { plan } => reload(parts, plan).await,
         Request::Servers => {
             let servers = parts.supervisor.servers();
@@ -37,23 +37,6 @@ async fn handle(parts: &Arc<Parts>, caller: &Atom, request: Request) -> Result<T
                     .map(|s| reply::status(s, parts.pids.get(&s.id).as_ref()))
                     .collect::<Vec<_>>(),
             ))
-        }
-        Request::Sinks => Ok(data::sinks(parts)),
-        Request::InitSink { sink, sql } => data::init_sink(parts, &sink, sql).await,
-        Request::DrainSinks { timeout_ms } => {
-            if parts
-                .upload
-                .drain(Duration::from_millis(timeout_ms.min(3_600_000)))
-                .await
-            {
-                Ok(Term::atom("ok"))
-            } else {
-                Err(ApiError::refused(
-                    "not_drained",
-                    vec![("sinks", data::sinks(parts))],
-                    "some records are not stored yet",
-                ))
-            }
         }
         Request::Subscribe { pid, topics } => parts
             .subscriptions
@@ -72,7 +55,10 @@ async fn handle(parts: &Arc<Parts>, caller: &Atom, request: Request) -> Result<T
         }
         request => match servers::handle(parts, request).await {
             Ok(reply) => reply,
-            Err(request) => data::handle(parts, request).await,
+            Err(request) => match sinks::handle(parts, request).await {
+                Ok(reply) => reply,
+                Err(request) => data::handle(parts, request).await,
+            },
         },
     }
 }
@@ -88,8 +74,8 @@ async fn reload(parts: &Parts, only_plan: bool) -> Result<Term, ApiError> {
     })
 }
 
-/// The value of `:info`.
-pub fn info(parts: &Parts) -> Term {
+/// The value of `:info`, with what is told of the sinks.
+pub fn info(parts: &Parts, sinks: Term) -> Term {
     let peers = parts.node.peers().into_iter().map(|peer| {
         Term::map([
             ("node", Term::Atom(peer.node.atom().clone())),
@@ -117,6 +103,6 @@ pub fn info(parts: &Parts) -> Term {
         ("peers", Term::list(peers.collect::<Vec<_>>())),
         ("servers", Term::list(servers.collect::<Vec<_>>())),
         ("buffer", reply::buffer(&parts.buffer.info())),
-        ("sinks", data::sinks(parts)),
+        ("sinks", sinks),
     ])
 }

@@ -3,8 +3,7 @@
 //! Each subscription is one task. What a subscriber cannot be told because it fell behind is announced by one
 //! `:lagged` event, after which events go on; nothing queues without bound.
 
-use crate::api::events;
-use crate::api::{ApiError, Parts, Topic};
+use crate::api::{ApiError, Parts, Topic, events, sinks};
 use crate::etf::{Atom, Pid, Reference, Term};
 use crate::types::{Sequence, StreamName, now_ms};
 use std::collections::HashMap;
@@ -138,6 +137,7 @@ struct Sources {
     supervisor: tokio::sync::broadcast::Receiver<crate::supervisor::SupervisorEvent>,
     logs: tokio::sync::broadcast::Receiver<(crate::types::ServerId, crate::supervisor::LogLine)>,
     peers: tokio::sync::broadcast::Receiver<crate::node::PeerEvent>,
+    sinks: tokio::sync::broadcast::Receiver<crate::upload::SinkEvent>,
     commits: tokio::sync::watch::Receiver<u64>,
     failure: tokio::sync::watch::Receiver<Option<String>>,
     /// For each stream the last sequence told.
@@ -161,6 +161,7 @@ impl Sources {
             supervisor: parts.supervisor.events(),
             logs: parts.supervisor.log_events(),
             peers: parts.node.peer_events(),
+            sinks: parts.upload.events(),
             commits: parts.buffer.committed(),
             failure: parts.buffer.failure(),
             streams,
@@ -187,6 +188,17 @@ async fn run(mut subscriber: Subscriber, mut sources: Sources) {
                     subscriber.tell(topic, "line", line.at_ms, events::log_fields(&id, &line));
                 }
                 Err(RecvError::Lagged(missed)) if sources.topics.iter().any(|t| matches!(t, Topic::Logs(_))) => {
+                    subscriber.lagged(missed);
+                }
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            },
+            event = sources.sinks.recv() => match event {
+                Ok(event) if sources.topics.contains(&Topic::Sinks) => {
+                    let (kind, fields) = sinks::event(&event);
+                    subscriber.tell(Term::atom("sinks"), kind, event.at_ms, fields);
+                }
+                Err(RecvError::Lagged(missed)) if sources.topics.contains(&Topic::Sinks) => {
                     subscriber.lagged(missed);
                 }
                 Ok(_) | Err(RecvError::Lagged(_)) => {}

@@ -43,6 +43,16 @@ impl fmt::Display for Told<'_> {
             Request::ForgetSink(sink) => write!(f, "forget_sink {sink}"),
             Request::InitSink { sink, sql } => write!(f, "init_sink {sink} sql={sql}"),
             Request::DrainSinks { timeout_ms } => write!(f, "drain_sinks {timeout_ms}"),
+            Request::DrainSink { sink, timeout_ms } => {
+                let sink = sink
+                    .as_ref()
+                    .map_or_else(|| "all".to_owned(), ToString::to_string);
+                write!(f, "drain_sink {sink} {timeout_ms}")
+            }
+            Request::RetrySink(sink) => write!(f, "retry_sink {sink}"),
+            Request::DeadLetters(sink) => write!(f, "dead_letters {sink}"),
+            Request::RedriveDead(sink, number) => write!(f, "redrive_dead {sink} {number:?}"),
+            Request::DiscardDead(sink, number) => write!(f, "discard_dead {sink} {number:?}"),
             Request::Subscribe { topics, .. } => write!(f, "subscribe {topics:?}"),
             Request::Unsubscribe(_) => f.write_str("unsubscribe"),
         }

@@ -7,10 +7,11 @@ use crate::config::{
 };
 use crate::node::{self, NodeName, NodeOptions};
 use crate::supervisor::{Backoff, Group, OnExit, ProbeSpec, ServerSpec, SupervisorOptions};
-use crate::upload::{PostgresOptions, SinkOptions};
+use crate::upload::{BreakerOptions, PostgresOptions, SinkOptions};
 use crate::{buffer, config, godot, supervisor};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::str::FromStr;
 
 /// Options of the buffer.
@@ -133,7 +134,16 @@ pub fn sinks(config: &Config) -> Result<Vec<SinkOptions>, AppError> {
             streams: sink.streams.clone(),
             batch_records: sink.limits.records as usize,
             batch_bytes: usize::try_from(sink.limits.bytes).unwrap_or(usize::MAX),
+            batch_age: sink.limits.age,
             timeout: sink.limits.timeout,
+            max_bytes_per_second: sink.limits.max_bytes_per_second.and_then(NonZeroU64::new),
+            breaker: BreakerOptions {
+                failures: sink.breaker.failures,
+                open_min: sink.breaker.open,
+                open_max: sink.breaker.open_max,
+            },
+            refusals: sink.dead_letters.after,
+            dead_letters: sink.dead_letters.max,
             ..to
         })
     });

@@ -28,7 +28,7 @@ use crate::godot::Sessions;
 use crate::node::Node;
 use crate::shutdown::Shutdown;
 use crate::supervisor::{SessionFeed, Supervisor};
-use crate::upload::{SinkState, SinkStatus, Upload};
+use crate::upload::{DrainReport, Upload};
 use control::Control;
 use reload::Reloader;
 use run_dir::RunDir;
@@ -188,14 +188,13 @@ async fn wait(running: &Running) -> Option<String> {
     }
 }
 
-/// True once every sink has everything. A sink that reaches no node is not waited for.
-async fn drain_uploads(upload: &Upload) -> bool {
-    let sinks = upload.status();
-    let away = |sink: &SinkStatus| matches!(sink.state, SinkState::Waiting | SinkState::Halted);
-    if !sinks.is_empty() && sinks.iter().all(away) {
-        return sinks.iter().all(|sink| sink.lag_records == 0);
-    }
-    upload.drain(UPLOAD_DRAIN).await
+/// What the sinks lack, once each has everything or is not worth waiting for: one that cannot be reached is tried once more.
+async fn drain_uploads(upload: &Upload) -> Vec<String> {
+    let reports = upload.finish(UPLOAD_DRAIN).await;
+    reports
+        .iter()
+        .filter_map(DrainReport::unacknowledged)
+        .collect()
 }
 
 async fn finish(running: Running, failure: Option<String>) -> Result<(), AppError> {
@@ -214,12 +213,13 @@ async fn finish(running: Running, failure: Option<String>) -> Result<(), AppErro
     tracing::info!("stopping servers; signal again to hurry");
     parts.supervisor.shutdown().await;
     phases.sessions.signal();
-    let uploaded = tokio::select! {
-        uploaded = drain_uploads(&parts.upload) => uploaded,
-        () = phases.servers.hurrying() => false,
+    let missing = tokio::select! {
+        missing = drain_uploads(&parts.upload) => missing,
+        () = phases.servers.hurrying() => vec!["not waited for".to_owned()],
     };
-    if !uploaded {
+    for missing in missing {
         tracing::warn!(
+            missing,
             "some records are not uploaded yet; they are safe in the buffer and go up at the next start"
         );
     }

@@ -214,6 +214,16 @@ impl Buffer {
         self.shared().tables().scopes.keys().cloned().collect()
     }
 
+    /// All scopes there ever were, each with the revision of its state, and the one that a sink acknowledged (0: none).
+    pub fn revisions(&self, sink: &SinkName) -> Vec<(Scope, Revision, Revision)> {
+        let tables = self.shared().tables();
+        let scopes = tables.scopes.iter().map(|(scope, state)| {
+            let held = state.cursors.get(sink).map_or(0, |cursor| cursor.seen);
+            (scope.clone(), state.rev, held)
+        });
+        scopes.collect()
+    }
+
     /// Events of a stream from a sequence on (or from the oldest there is): at most `limit`, and none after the one that
     /// reaches `max_bytes`. Consecutive; empty at the end.
     ///

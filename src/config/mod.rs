@@ -35,11 +35,11 @@ mod tests;
 
 pub use error::{ConfigError, Place};
 pub use model::{
-    AllowStart, Backoff, BufferConfig, Columns, Config, Cookie, DatabaseUrl, Environment,
-    EpmdConfig, GroupConfig, Keep, LogConfig, LogFormat, NodeConfig, OnExit, PayloadForm,
-    PostgresConfig, ProbeBytes, ProbeConfig, ProbeKind, Restart, RunConfig, ServerConfig,
-    SessionConfig, SinkConfig, SinkKind, SinkLimits, SinkStart, StateRule, Strategy, StreamLimit,
-    StreamRule, Tables, TlsConfig, UrlSource, WhenFull,
+    AllowStart, Backoff, BreakerConfig, BufferConfig, Columns, Config, Cookie, DatabaseUrl,
+    DeadLettersConfig, Environment, EpmdConfig, GroupConfig, Keep, LogConfig, LogFormat,
+    NodeConfig, OnExit, PayloadForm, PostgresConfig, ProbeBytes, ProbeConfig, ProbeKind, Restart,
+    RunConfig, ServerConfig, SessionConfig, SinkConfig, SinkKind, SinkLimits, SinkStart, StateRule,
+    Strategy, StreamLimit, StreamRule, Tables, TlsConfig, UrlSource, WhenFull,
 };
 
 use serde::Serialize;

@@ -236,6 +236,10 @@ pub(super) struct RawSink {
     pub start: SinkStart,
     #[serde(default)]
     pub limits: RawLimits,
+    #[serde(default)]
+    pub breaker: RawBreaker,
+    #[serde(default)]
+    pub dead_letters: RawDeadLetters,
     pub url_file: Option<Spanned<PathBuf>>,
     pub url_env: Option<Spanned<String>>,
     pub ca_file: Option<Spanned<PathBuf>>,
@@ -249,9 +253,26 @@ pub(super) struct RawSink {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct RawBreaker {
+    pub failures: Option<Spanned<u32>>,
+    pub open: Option<Spanned<Span>>,
+    pub open_max: Option<Spanned<Span>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawDeadLetters {
+    pub after: Option<Spanned<u32>>,
+    pub max: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct RawLimits {
     pub records: Option<Spanned<u32>>,
     pub bytes: Option<Spanned<Size>>,
+    pub age: Option<Spanned<Span>>,
+    pub max_bytes_per_second: Option<Spanned<Size>>,
     pub timeout: Option<Spanned<Span>>,
 }
 

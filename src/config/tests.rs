@@ -14,7 +14,7 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(text, Path::new("/etc/sidekick/sidekick.toml"), &overrides())
 }
 
-fn refused(text: &str) -> String {
+pub(super) fn refused(text: &str) -> String {
     parse(text).expect_err(text).to_string()
 }
 

@@ -136,6 +136,40 @@ pub enum SinkCommand {
         #[arg(long)]
         sql: bool,
     },
+    /// Try at once what is open, paused or halted: the circuit breaker closes, a halt is lifted and its reason looked at anew
+    Retry {
+        /// Its name
+        sink: String,
+    },
+    /// Wait until everything up to now is stored, by what the store itself says; within --timeout, less two seconds
+    Drain {
+        /// One sink; without a name all
+        sink: Option<String>,
+    },
+    /// Records that a sink refused for what they hold
+    Dead {
+        /// Its name
+        sink: String,
+    },
+    /// Offer dead letters again, each at the end of its stream, for this sink alone
+    Redrive {
+        /// Its name
+        sink: String,
+        /// The number of one letter; without it all
+        #[arg(long, value_name = "NUMBER")]
+        seq: Option<u64>,
+    },
+    /// Remove dead letters for good
+    Discard {
+        /// Its name
+        sink: String,
+        /// The number of one letter
+        #[arg(long, value_name = "NUMBER", required_unless_present = "all")]
+        seq: Option<u64>,
+        /// All of them
+        #[arg(long, conflicts_with = "seq")]
+        all: bool,
+    },
     /// Give up the cursors of a sink that the configuration no longer holds, so that they stop pinning data
     Forget {
         /// Its name

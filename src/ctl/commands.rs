@@ -4,7 +4,7 @@ use super::args::{Command, CtlArgs, SinkCommand};
 use super::connection::{self, Connection};
 use super::error::CtlError;
 use super::target;
-use super::term::{boolean, map, number, text};
+use super::term::{atom, boolean, map, number, text};
 use crate::show;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -12,6 +12,9 @@ use std::time::Duration;
 
 /// How often `logs --follow` asks for new lines.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(300);
+
+/// What an answer may take beside the work.
+const ANSWER: Duration = Duration::from_secs(2);
 
 type Out<'a> = dyn Write + Send + 'a;
 
@@ -27,7 +30,7 @@ pub(super) fn run(args: &CtlArgs, out: &mut Out<'_>) -> Result<(), CtlError> {
         {
             return follow(connection, server, *limit, args.json, out).await;
         }
-        let answer = ask(connection, &args.command).await?;
+        let answer = ask(connection, &args.command, args.timeout).await?;
         if args.json {
             serde_json::to_writer_pretty(&mut *out, &answer).map_err(std::io::Error::from)?;
             writeln!(out)?;
@@ -39,7 +42,11 @@ pub(super) fn run(args: &CtlArgs, out: &mut Out<'_>) -> Result<(), CtlError> {
 }
 
 /// The calls of a command. What it gives is exactly what `--json` prints.
-async fn ask(connection: &mut Connection, command: &Command) -> Result<Value, CtlError> {
+async fn ask(
+    connection: &mut Connection,
+    command: &Command,
+    timeout: Duration,
+) -> Result<Value, CtlError> {
     match command {
         Command::Status { server: None } => Ok(json!({
             "info": connection.call("info", vec![]).await?,
@@ -103,13 +110,14 @@ async fn ask(connection: &mut Connection, command: &Command) -> Result<Value, Ct
             let arguments = vec![text(scope), text(key)];
             connection.call(request, arguments).await
         }
-        Command::Sink { command } => ask_of_sinks(connection, command).await,
+        Command::Sink { command } => ask_of_sinks(connection, command, timeout).await,
     }
 }
 
 async fn ask_of_sinks(
     connection: &mut Connection,
     command: &SinkCommand,
+    timeout: Duration,
 ) -> Result<Value, CtlError> {
     match command {
         SinkCommand::List => connection.call("sinks", vec![]).await,
@@ -117,6 +125,31 @@ async fn ask_of_sinks(
             let options = map(vec![("sql", boolean(*sql))]);
             connection
                 .call("init_sink", vec![text(sink), options])
+                .await
+        }
+        SinkCommand::Retry { sink } => {
+            connection.call("retry_sink", vec![text(sink)]).await?;
+            Ok(json!({ "sink": sink, "done": "tried again" }))
+        }
+        SinkCommand::Drain { sink } => {
+            // Its answer has to come within the time that the whole command may take.
+            let time = timeout.saturating_sub(ANSWER).max(timeout / 2);
+            let time = number(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+            let name = sink.as_deref().map_or_else(|| atom("all"), text);
+            let arguments = vec![name, map(vec![("timeout_ms", time)])];
+            connection.call("drain_sink", arguments).await
+        }
+        SinkCommand::Dead { sink } => connection.call("dead_letters", vec![text(sink)]).await,
+        SinkCommand::Redrive { sink, seq } => {
+            let number = seq.map_or_else(|| atom("all"), number);
+            connection
+                .call("redrive_dead", vec![text(sink), number])
+                .await
+        }
+        SinkCommand::Discard { sink, seq, .. } => {
+            let number = seq.map_or_else(|| atom("all"), number);
+            connection
+                .call("discard_dead", vec![text(sink), number])
                 .await
         }
         SinkCommand::Forget { sink } => {
@@ -206,6 +239,13 @@ fn tell(command: &Command, answer: &Value) -> String {
         Command::Sink {
             command: SinkCommand::Init { .. },
         } => show::initialized(answer),
+        Command::Sink { command } => match command {
+            SinkCommand::Drain { .. } => show::drained(answer),
+            SinkCommand::Dead { sink } => show::dead_letters(sink, answer),
+            SinkCommand::Redrive { .. } => show::settled("offered again", answer),
+            SinkCommand::Discard { .. } => show::settled("discarded", answer),
+            _ => show::done(answer),
+        },
         Command::Status { server: Some(_) } | Command::Info => show::fields(answer),
         Command::Crashes {
             number: Some(_), ..

@@ -12,6 +12,11 @@ pub(super) fn text(text: &str) -> Term {
     Term::from(Binary::from(text.as_bytes()))
 }
 
+/// An atom of the protocol.
+pub(super) fn atom(name: &str) -> Term {
+    Term::from(Atom::from(name))
+}
+
 /// A non-negative integer.
 pub(super) fn number(number: u64) -> Term {
     i32::try_from(number).map_or_else(

@@ -6,6 +6,7 @@
 mod crash;
 mod plan;
 mod refusal;
+mod sinks;
 mod values;
 
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 pub use crash::crash;
 pub use plan::{plan, rolled};
 pub use refusal::refusal;
+pub use sinks::{dead_letters, drained, settled, sinks};
 pub use values::{harmless, plain, time};
 
 use comfy_table::{Table, presets};
@@ -108,24 +110,6 @@ pub fn peers(answer: &Value) -> String {
     listing("no node is connected", &columns, answer)
 }
 
-/// Sinks with what they lag behind.
-pub fn sinks(answer: &Value) -> String {
-    listing("no sinks are configured", &SINK_COLUMNS, answer)
-}
-
-const SINK_COLUMNS: [Column; 6] = [
-    ("SINK", |row| plain(&row["name"])),
-    ("KIND", |row| plain(&row["kind"])),
-    ("STATE", |row| plain(&row["state"])),
-    ("NODE", |row| plain(&row["node"])),
-    ("LAG", |row| {
-        row.get("lag")
-            .or(row.get("lag_records"))
-            .map_or_else(|| "-".to_owned(), plain)
-    }),
-    ("ERROR", |row| plain(&row["error"])),
-];
-
 /// Crash bundles, newest as given; `whole` is the command that shows one of them.
 pub fn crashes(whole: &str, answer: &Value) -> String {
     let columns: [Column; 6] = [
@@ -150,7 +134,7 @@ pub fn crashes(whole: &str, answer: &Value) -> String {
 
 /// Streams with their cursors.
 pub fn streams(answer: &Value) -> String {
-    let columns: [Column; 7] = [
+    let columns: [Column; 8] = [
         ("STREAM", |row| plain(&row["name"])),
         ("FIRST", |row| plain(&row["first"])),
         ("LAST", |row| plain(&row["last"])),
@@ -158,8 +142,31 @@ pub fn streams(answer: &Value) -> String {
         ("DROPPED", |row| plain(&row["dropped"])),
         ("LIMIT", stream_limit),
         ("CURSORS", |row| plain(&row["cursors"])),
+        ("BEHIND", behind),
     ];
     listing("no streams yet", &columns, answer)
+}
+
+/// How far the sinks are behind, those that are.
+fn behind(stream: &Value) -> String {
+    let lags = stream["lag"].as_object().into_iter().flatten();
+    let late = lags
+        .filter(|(_, lag)| lag["records"] != 0)
+        .map(|(sink, lag)| {
+            format!(
+                "{}: {} records, {}, {}",
+                harmless(sink),
+                plain(&lag["records"]),
+                size(&lag["bytes"]),
+                duration(&lag["age_ms"])
+            )
+        });
+    let late: Vec<String> = late.collect();
+    if late.is_empty() {
+        "-".to_owned()
+    } else {
+        late.join("; ")
+    }
 }
 
 fn stream_limit(stream: &Value) -> String {

@@ -14,6 +14,8 @@ pub fn refusal(code: &str, facts: &Map<String, Value>) -> String {
         .iter()
         .filter(|(key, _)| {
             !(code == "not_found" && matches!(key.as_str(), "what" | "name")) && *key != "detail"
+                // Its detail says it in fewer words.
+                && code != "not_drained"
         })
         .map(|(key, value)| format!("{key}: {}", plain(value)))
         .collect();

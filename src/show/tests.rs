@@ -61,6 +61,9 @@ fn status_shows_servers_and_sinks() {
             "uploading",
             "frontend@127.0.0.1",
             "3",
+            "-",
+            "-",
+            "-",
             "-"
         ]
     );
@@ -115,4 +118,30 @@ fn fields_carry_their_units() {
         done(&json!({"server": "lobby", "done": "started"})),
         "lobby started\n"
     );
+}
+
+#[test]
+fn sinks_drains_and_dead_letters_read_at_a_glance() {
+    let row = json!({"name": "db", "kind": "postgres", "state": "backing_off", "node": null, "lag_records": 40, "lag_age_ms": 61_000,
+                     "breaker": {"state": "half_open"}, "dead_letters": 2, "error": "refused"});
+    let shown = sinks(&json!([row]));
+    for part in ["half_open", "1m 1s", "refused"] {
+        assert!(shown.contains(part), "{part:?} not in:\n{shown}");
+    }
+    let proof = json!({"sinks": [{"sink": "db", "stored": true, "scopes": [],
+                       "streams": [{"stream": "events", "last": 9, "watermark": 9, "stored": true}]}]});
+    assert_eq!(
+        drained(&proof),
+        "db  stored: 1 streams, 0 scopes\n  events  holds everything up to 9\n"
+    );
+    let letter = json!({"number": 3, "stream": "events", "seq": 7, "dead_ms": 0, "attempts": 3, "error": "no\u{1b}[2J",
+                        "payload": {"n": 7}});
+    let shown = dead_letters("db", &json!([letter]));
+    assert!(shown.contains("sidekick ctl sink redrive db"), "{shown}");
+    assert!(!shown.contains('\u{1b}'), "{shown}");
+    assert_eq!(dead_letters("db", &json!([])), "no dead letters\n");
+    let stream = json!({"name": "events", "first": 1, "last": 9, "bytes": 10, "cursors": {"db": 4}, "dropped": 0,
+                        "lag": {"db": {"records": 5, "bytes": 2048, "age_ms": 3000}, "k": {"records": 0}}});
+    let shown = streams(&json!([stream]));
+    assert!(shown.contains("db: 5 records, 2.0 KiB, 3s"), "{shown}");
 }

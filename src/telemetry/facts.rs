@@ -178,6 +178,29 @@ fact! {
     numbers {}
 }
 fact! {
+    /// The circuit breaker of a sink opened, lets one batch through, or closed.
+    BreakerMoved: warn, "the circuit breaker of a sink moved", "sidekick_sink_breaker_changes_total",
+    labels { /** The sink. */ sink, /** Where it stands now. */ breaker },
+    texts { /** What went wrong last. */ error },
+    numbers { /** Failures in a row. */ failures }
+}
+fact! {
+    /// A sink refused a record for what it holds, which was put among its dead letters.
+    RecordDead: error,
+    "a sink refused a record, which lies among its dead letters; see `sidekick ctl sink dead`",
+    "sidekick_sink_dead_records_total",
+    labels { /** The sink. */ sink },
+    texts { /** Where the record stands. */ stream, /** What the sink said. */ error },
+    numbers { /** Its place there. */ seq, /** The letter's number. */ letter, /** How often it was offered alone. */ attempts }
+}
+fact! {
+    /// An operator had dead letters offered again, or discarded.
+    DeadSettled: info, "dead letters settled", "sidekick_sink_dead_settled_total",
+    labels { /** The sink. */ sink, /** Offered again or discarded. */ how },
+    texts {},
+    numbers { /** How many. */ letters }
+}
+fact! {
     /// The buffer is full and appends wait or are refused.
     BufferFull: error, "buffer full; bring a sink back, raise [buffer] max_bytes or forget a removed sink",
     "sidekick_buffer_full_total",

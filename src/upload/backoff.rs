@@ -38,11 +38,6 @@ impl Backoff {
         self.failures = 0;
     }
 
-    /// Failures in a row.
-    pub(super) fn failures(&self) -> u32 {
-        self.failures
-    }
-
     /// A number in 0..1 (xorshift: nothing here needs more).
     fn fraction(&mut self) -> f64 {
         self.random ^= self.random << 13;

@@ -158,7 +158,7 @@ fn unanswered(error: &CallError) -> Failure {
 fn failure(code: &str, details: &Term) -> Failure {
     match code {
         "busy" => Failure::NotDone("the sink is busy".to_owned()),
-        "bad_request" | "too_large" => Failure::Refused(format!("{code} {details}")),
+        "bad_request" | "too_large" | "refused" => Failure::Refused(format!("{code} {details}")),
         _ => Failure::Unknown(format!("{code} {details}")),
     }
 }

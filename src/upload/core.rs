@@ -4,12 +4,18 @@
 //! unknown outcome makes it unknown again; nothing is ever guessed. One request of each stream and scope is under way at
 //! most, so that order within it keeps itself.
 //!
-//! Architecture Invariant: a cursor advances to what a store said it holds, and to nothing else.
+//! A record that the sink refuses for what it holds is found by halving the batch, offered alone a few times, and then put among
+//! the dead letters; the store is told of it as dropped.
+//!
+//! Architecture Invariant: a cursor advances to what a store said it holds, and to nothing else. A record is passed only once it
+//! is stored, told as dropped, or lies on disk among the dead letters.
 
 use super::backoff::Backoff;
+use super::breaker::Breaker;
+use super::bucket::Bucket;
 use super::lane::{Extent, Moment, StateLane, StreamLane};
 use super::options::SinkOptions;
-use super::outcome::{Failure, Outcome, StateOutcome, StoreId};
+use super::outcome::{BuryError, Outcome, StateOutcome, StoreId};
 use super::status::Halt;
 use crate::types::{Revision, Scope, Sequence, StreamName};
 use std::collections::BTreeMap;
@@ -27,16 +33,23 @@ pub(super) enum Input {
     Scopes(Vec<Scope>),
     /// Answer to [`Action::Ask`], with a look at the buffer taken after it.
     Asked(StreamName, Extent, Outcome),
-    /// Answer to [`Action::Send`], likewise.
-    Sent(StreamName, Extent, Outcome),
-    /// Answer to [`Action::SendState`].
-    StateSent(Scope, StateOutcome),
+    /// Answer to [`Action::Send`], likewise, and how many bytes of payload were sent.
+    Sent(StreamName, Extent, Outcome, u64),
+    /// Answer to [`Action::SendState`], and how many bytes were sent.
+    StateSent(Scope, StateOutcome, u64),
+    /// Answer to [`Action::Bury`]: the record lies on disk among the dead letters, or why it does not.
+    Buried(StreamName, Sequence, Result<(), BuryError>),
     /// Our own buffer failed.
     BufferFailed(String),
-    /// Everything there is now shall be sent without waiting for more.
-    Drain,
+    /// Everything there is now, with the state at these revisions, shall be sent without waiting for more, and the store be
+    /// asked whether it holds it.
+    Drain(Vec<StateGoal>),
     /// The drain is over, done or not.
     DrainOver,
+    /// Whatever is open, paused or halted shall be tried at once.
+    Retry,
+    /// One batch shall be tried at once where the breaker is open.
+    Probe,
     /// Nothing but that time passed.
     Time,
 }
@@ -46,14 +59,22 @@ pub(super) enum Input {
 pub(super) enum Action {
     /// Ask the node for the watermark.
     Ask(usize, StreamName),
-    /// Send up to `limit` records behind `after`. Where that is above the watermark, what lies between was never this
-    /// sink's, and counts as dropped.
+    /// Send up to `limit` records and `bytes` behind `after`. Where that is above the watermark, what lies between was
+    /// never this sink's or lies among the dead letters, and counts as dropped.
     Send {
         node: usize,
         stream: StreamName,
         watermark: Sequence,
         after: Sequence,
         limit: usize,
+        bytes: usize,
+    },
+    /// Put this record among the dead letters, as the sink refused it so often with these words.
+    Bury {
+        stream: StreamName,
+        seq: Sequence,
+        reason: String,
+        attempts: u32,
     },
     /// Send the changes of a scope, where there are any.
     SendState(usize, Scope),
@@ -65,24 +86,35 @@ pub(super) enum Action {
     AdvanceState(Scope, Revision),
 }
 
+/// A scope in a drain.
+#[derive(Debug, Clone)]
+pub(super) struct StateGoal {
+    pub(super) scope: Scope,
+    /// Its revision when the drain began.
+    pub(super) rev: Revision,
+    /// What the store had acknowledged of it by then.
+    pub(super) held: Revision,
+}
+
 /// The state of a sink.
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) options: SinkOptions,
     pub(super) up: Vec<bool>,
-    preferred: usize,
+    pub(super) preferred: usize,
     pub(super) target: Option<usize>,
     pub(super) store: Option<StoreId>,
     pub(super) streams: BTreeMap<StreamName, StreamLane>,
     pub(super) scopes: BTreeMap<Scope, StateLane>,
     pub(super) under_way: usize,
-    pub(super) backoff: Backoff,
-    pub(super) paused_until: Moment,
+    pub(super) breaker: Breaker,
+    pub(super) bucket: Option<Bucket>,
     pub(super) error: Option<String>,
     pub(super) halt: Option<Halt>,
     pub(super) draining: bool,
     pub(super) drain: u64,
     pub(super) goals: BTreeMap<StreamName, Sequence>,
+    pub(super) state_goals: Vec<StateGoal>,
     pub(super) acknowledged: u64,
     pub(super) turn: usize,
 }
@@ -98,13 +130,18 @@ impl Core {
             streams: BTreeMap::new(),
             scopes: BTreeMap::new(),
             under_way: 0,
-            backoff: Backoff::new(options.pause_min, options.pause_max, seed),
-            paused_until: Moment::ZERO,
+            breaker: Breaker::new(
+                options.breaker,
+                Backoff::new(options.pause_min, options.pause_max, seed),
+                seed,
+            ),
+            bucket: options.max_bytes_per_second.map(Bucket::new),
             error: None,
             halt: None,
             draining: false,
             drain: 0,
             goals: BTreeMap::new(),
+            state_goals: Vec::new(),
             acknowledged: 0,
             turn: 0,
             options,
@@ -114,6 +151,7 @@ impl Core {
     /// Takes in what happened and says what to do.
     pub(super) fn handle(&mut self, now: Moment, input: Input) -> Vec<Action> {
         let mut actions = Vec::new();
+        self.breaker.tick(now);
         match input {
             Input::Up(node) => self.connection(node, true),
             Input::Down(node) => self.connection(node, false),
@@ -132,24 +170,27 @@ impl Core {
                 }
             }
             Input::Asked(stream, extent, outcome) => {
-                self.answered(now, &stream, extent, outcome, false, &mut actions);
+                self.answered(now, &stream, extent, outcome, None, &mut actions);
             }
-            Input::Sent(stream, extent, outcome) => {
-                self.answered(now, &stream, extent, outcome, true, &mut actions);
+            Input::Sent(stream, extent, outcome, bytes) => {
+                self.answered(now, &stream, extent, outcome, Some(bytes), &mut actions);
             }
-            Input::StateSent(scope, outcome) => {
-                self.state_answered(now, &scope, outcome, &mut actions);
+            Input::StateSent(scope, outcome, bytes) => {
+                self.state_answered(now, &scope, outcome, bytes, &mut actions);
             }
+            Input::Buried(stream, seq, outcome) => self.buried(&stream, seq, outcome),
             Input::BufferFailed(reason) => self.halt_with(Halt::Buffer(reason)),
-            Input::Drain => self.begin_drain(now),
+            Input::Drain(revisions) => self.begin_drain(now, revisions),
             Input::DrainOver => self.draining = false,
+            Input::Retry => self.retry(),
+            Input::Probe => self.breaker.probe(),
             Input::Time => {}
         }
         self.plan(now, &mut actions);
         actions
     }
 
-    fn lane(&mut self, stream: &StreamName, extent: Extent) -> &mut StreamLane {
+    pub(super) fn lane(&mut self, stream: &StreamName, extent: Extent) -> &mut StreamLane {
         let limit = self.options.batch_records;
         self.streams
             .entry(stream.clone())
@@ -167,7 +208,7 @@ impl Core {
     }
 
     /// Picks the next connected node, from the preferred one on. What another node's store holds is asked anew.
-    fn retarget(&mut self) {
+    pub(super) fn retarget(&mut self) {
         let count = self.options.to.count();
         self.target = (0..count)
             .map(|step| (self.preferred + step) % count)
@@ -177,9 +218,24 @@ impl Core {
         }
     }
 
-    fn begin_drain(&mut self, now: Moment) {
+    /// Closes the breaker and lifts a halt; whatever was checked is checked anew, so that a halt with a reason comes back.
+    fn retry(&mut self) {
+        self.breaker.close();
+        if matches!(self.halt, Some(Halt::Buffer(_))) {
+            return;
+        }
+        self.halt = None;
+        self.error = None;
+        for lane in self.streams.values_mut() {
+            lane.retry_at = Moment::ZERO;
+        }
+        self.retarget();
+    }
+
+    fn begin_drain(&mut self, now: Moment, revisions: Vec<StateGoal>) {
         self.draining = true;
         self.drain += 1;
+        self.state_goals = revisions;
         self.goals = self
             .streams
             .iter()
@@ -188,191 +244,6 @@ impl Core {
         for lane in self.scopes.values_mut() {
             lane.dirty.get_or_insert(now);
         }
-    }
-
-    fn answered(
-        &mut self,
-        now: Moment,
-        stream: &StreamName,
-        extent: Extent,
-        outcome: Outcome,
-        sent: bool,
-        actions: &mut Vec<Action>,
-    ) {
-        self.under_way = self.under_way.saturating_sub(1);
-        let lane = self.lane(stream, extent);
-        lane.busy = false;
-        lane.see(extent, now);
-        match outcome {
-            Outcome::Stored { store, watermark } => {
-                let stuck = sent && lane.watermark == Some(watermark);
-                if !self.same_store(store, actions) {
-                } else if stuck {
-                    self.failed(
-                        now,
-                        Failure::NotDone("the sink stored nothing".to_owned()),
-                        "",
-                    );
-                } else {
-                    self.succeeded();
-                    self.holds(now, stream, watermark, actions);
-                }
-            }
-            // It says again what was known when this was sent: sending again would meet the same answer.
-            Outcome::Gap { watermark } if lane.watermark == Some(watermark) => {
-                let (from, to) = (watermark + 1, lane.next.max(lane.extent.first) - 1);
-                let stream = stream.clone();
-                self.halt_with(Halt::Lost { stream, from, to });
-            }
-            Outcome::Gap { watermark } => self.holds(now, stream, watermark, actions),
-            Outcome::Failed(Failure::Refused(_)) if sent && lane.tried() > 1 => {
-                lane.limit = (lane.tried() / 2) as usize;
-            }
-            Outcome::Failed(failure) => self.failed(now, failure, &format!("stream {stream}")),
-        }
-    }
-
-    /// The store said what it holds of a stream.
-    fn holds(
-        &mut self,
-        now: Moment,
-        stream: &StreamName,
-        watermark: Sequence,
-        actions: &mut Vec<Action>,
-    ) {
-        let Some(lane) = self.streams.get_mut(stream) else {
-            return;
-        };
-        let Extent {
-            cursor,
-            first,
-            last,
-            ..
-        } = lane.extent;
-        if watermark > last {
-            let stream = stream.clone();
-            return self.halt_with(Halt::BeyondEnd {
-                stream,
-                watermark,
-                last,
-            });
-        }
-        if watermark > 0 && watermark < cursor && watermark + 1 < first {
-            let (from, to) = (watermark + 1, first - 1);
-            return self.halt_with(Halt::Lost {
-                stream: stream.clone(),
-                from,
-                to,
-            });
-        }
-        // A store that never saw the stream gets it from where this sink began; else it goes on where the store stands.
-        let held = if watermark == 0 { cursor } else { watermark };
-        lane.limit = self.options.batch_records;
-        lane.watermark = Some(watermark);
-        lane.next = held + 1;
-        // What was there when the request began has waited long enough.
-        lane.ripe = held < lane.last_at_begin;
-        lane.waiting = (held < last).then_some(now);
-        if watermark > cursor {
-            lane.extent.cursor = watermark;
-            self.acknowledged += watermark - cursor;
-            actions.push(Action::Advance(stream.clone(), watermark));
-        }
-    }
-
-    fn state_answered(
-        &mut self,
-        now: Moment,
-        scope: &Scope,
-        outcome: StateOutcome,
-        actions: &mut Vec<Action>,
-    ) {
-        self.under_way = self.under_way.saturating_sub(1);
-        let lane = self.scopes.entry(scope.clone()).or_default();
-        lane.busy = false;
-        match outcome {
-            StateOutcome::Clean => lane.settled_in = lane.asked_in,
-            StateOutcome::Stored { store, rev } => {
-                lane.settled_in = lane.asked_in;
-                lane.refused_at = None;
-                if self.same_store(store, actions) {
-                    self.succeeded();
-                    actions.push(Action::AdvanceState(scope.clone(), rev));
-                }
-            }
-            // An upload whose answer was lost went through: go on behind it.
-            StateOutcome::Gap { after, rev } if rev > after && lane.refused_at != Some(rev) => {
-                lane.refused_at = Some(rev);
-                lane.dirty = Some(now);
-                actions.push(Action::AdvanceState(scope.clone(), rev));
-            }
-            StateOutcome::Gap { after, rev } => self.halt_with(Halt::StateLost {
-                scope: scope.to_string(),
-                stored: rev,
-                acknowledged: after,
-            }),
-            StateOutcome::StaleEpoch { stored } => self.halt_with(Halt::StaleEpoch {
-                scope: scope.to_string(),
-                stored,
-            }),
-            StateOutcome::Failed(failure) => {
-                lane.dirty = Some(now);
-                self.failed(now, failure, &format!("state of {scope}"));
-            }
-        }
-    }
-
-    /// Whether the store is the one of before; halts where it is not.
-    fn same_store(&mut self, found: StoreId, actions: &mut Vec<Action>) -> bool {
-        match &self.store {
-            None => {
-                actions.push(Action::Remember(found.clone()));
-                self.store = Some(found);
-                true
-            }
-            Some(expected) if *expected == found => true,
-            Some(expected) => {
-                let text = |id: &StoreId| String::from_utf8_lossy(id).into_owned();
-                let (expected, found) = (text(expected), text(&found));
-                self.halt_with(Halt::StoreChanged { expected, found });
-                false
-            }
-        }
-    }
-
-    fn succeeded(&mut self) {
-        self.backoff.reset();
-        self.paused_until = Moment::ZERO;
-        // A halted sink goes on saying why, whatever else was under way succeeds.
-        if self.halt.is_none() {
-            self.error = None;
-        }
-    }
-
-    fn failed(&mut self, now: Moment, failure: Failure, what: &str) {
-        match failure {
-            Failure::NotDone(reason) | Failure::Unknown(reason) => {
-                // Another node may answer where this one does not.
-                if let Some(target) = self.target {
-                    self.preferred = (target + 1) % self.options.to.count();
-                }
-                self.retarget();
-                self.pause(now, reason);
-            }
-            Failure::Refused(reason) => self.halt_with(Halt::Refused {
-                what: what.to_owned(),
-                reason,
-            }),
-            Failure::Buffer(reason) => self.halt_with(Halt::Buffer(reason)),
-        }
-    }
-
-    fn pause(&mut self, now: Moment, reason: String) {
-        // Requests that failed together are one failure.
-        if now >= self.paused_until {
-            self.paused_until = now + self.backoff.fail();
-        }
-        self.error = Some(reason);
     }
 
     /// Stops for good; the first reason stays.

@@ -36,8 +36,22 @@ pub(super) struct StreamLane {
     pub(super) waiting: Option<Moment>,
     /// What waits has waited long enough.
     pub(super) ripe: bool,
-    /// Most records in the next upload: halved where the sink refuses one.
+    /// Most records in the next upload: fewer while the sink refuses one of them.
     pub(super) limit: usize,
+    /// The end of what the sink refused: one up to here cannot be stored.
+    suspect: Option<Sequence>,
+    /// The record that was refused alone, and how often.
+    refused: Option<(Sequence, u32)>,
+    /// A refused record is not sent again before.
+    pub(super) retry_at: Moment,
+    /// The range above the watermark that lies in the dead letters, and of which the store has yet to be told.
+    dead: Option<(Sequence, Sequence)>,
+    /// Bytes reserved for the request under way.
+    pub(super) reserved: u64,
+    /// The drain during which the request under way began.
+    pub(super) begun_in: u64,
+    /// The latest drain during which the store told what it holds, and what it told.
+    pub(super) proved: (u64, Sequence),
 }
 
 impl StreamLane {
@@ -51,7 +65,74 @@ impl StreamLane {
             waiting: None,
             ripe: false,
             limit,
+            suspect: None,
+            refused: None,
+            retry_at: Moment::ZERO,
+            dead: None,
+            reserved: 0,
+            begun_in: 0,
+            proved: (0, 0),
         }
+    }
+
+    /// A request about it begins.
+    pub(super) fn begin(&mut self, drain: u64) {
+        self.busy = true;
+        self.last_at_begin = self.extent.last;
+        self.begun_in = drain;
+    }
+
+    /// The store holds everything up to `watermark`, and `held` counts as held: what to send next.
+    pub(super) fn go_on(&mut self, watermark: Sequence, held: Sequence, most: usize) {
+        self.watermark = Some(watermark);
+        self.next = held + 1;
+        self.dead = self.dead.filter(|(_, to)| *to > watermark);
+        if let Some((from, to)) = self.dead {
+            if (from..=to).contains(&self.next) {
+                self.next = to + 1;
+            }
+        }
+        self.suspect = self.suspect.filter(|end| *end >= self.next);
+        self.limit = match self.suspect {
+            // One of these is it: halved until it is alone.
+            Some(end) => ((end - held).div_ceil(2) as usize).clamp(1, most),
+            None => most,
+        };
+    }
+
+    /// The sink refuses one of several records.
+    pub(super) fn halve(&mut self, first: Sequence, last: Sequence) {
+        self.suspect = Some(last);
+        self.limit = ((last - first).div_ceil(2)).max(1) as usize;
+    }
+
+    /// The sink refused this record alone: how often by now.
+    pub(super) fn refuse(&mut self, seq: Sequence) -> u32 {
+        let times = match self.refused {
+            Some((before, times)) if before == seq => times + 1,
+            _ => 1,
+        };
+        self.refused = Some((seq, times));
+        self.limit = 1;
+        times
+    }
+
+    /// This record lies in the dead letters: it is passed, and the store is told that it is missing on purpose.
+    pub(super) fn bury(&mut self, seq: Sequence, most: usize) {
+        self.dead = match self.dead {
+            Some((from, to)) if to + 1 >= self.next && to < seq => Some((from, seq)),
+            _ => Some((self.next, seq)),
+        };
+        self.next = seq + 1;
+        self.suspect = None;
+        self.refused = None;
+        self.limit = most;
+        self.ripe = true;
+    }
+
+    /// Whether the store has to be told of a dead letter even where no record follows.
+    pub(super) fn tells_dead(&self) -> bool {
+        self.dead.is_some_and(|(_, to)| to + 1 == self.next)
     }
 
     /// Takes a look at the buffer; looks may arrive out of order, but none of the figures ever falls.
@@ -63,13 +144,6 @@ impl StreamLane {
         if self.pending() > 0 && self.waiting.is_none() {
             self.waiting = Some(now);
         }
-    }
-
-    /// How many sequences the last request was about.
-    pub(super) fn tried(&self) -> u64 {
-        (self.last_at_begin + 1)
-            .saturating_sub(self.next)
-            .min(self.limit as u64)
     }
 
     /// Records that the sink lacks.
@@ -89,16 +163,20 @@ impl StreamLane {
 
     /// When the next upload is due; none where there is nothing to send.
     pub(super) fn due(&self, age: Duration) -> Option<Moment> {
+        if self.tells_dead() {
+            return Some(self.retry_at);
+        }
         if self.next > self.extent.last {
             return None;
         }
         let waiting = self.waiting.unwrap_or_default();
         let count = self.extent.last - self.next + 1;
-        Some(if self.ripe || count >= self.limit as u64 {
+        let due = if self.ripe || count >= self.limit as u64 {
             Moment::ZERO
         } else {
             waiting + age
-        })
+        };
+        Some(due.max(self.retry_at))
     }
 }
 
@@ -115,4 +193,6 @@ pub(super) struct StateLane {
     pub(super) settled_in: u64,
     /// The stored revision that the last refused changes met, so that the same refusal twice is seen.
     pub(super) refused_at: Option<Revision>,
+    /// Bytes reserved for the request under way.
+    pub(super) reserved: u64,
 }

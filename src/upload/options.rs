@@ -1,8 +1,10 @@
 //! What a sink is started with.
 
+use super::breaker::BreakerOptions;
 use super::postgres::PostgresOptions;
 use crate::node::NodeName;
 use crate::types::SinkName;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// Where a sink uploads to.
@@ -70,6 +72,14 @@ pub struct SinkOptions {
     pub pause_min: Duration,
     /// Longest pause.
     pub pause_max: Duration,
+    /// When the sink is left alone for a while.
+    pub breaker: BreakerOptions,
+    /// Payload bytes in a second, at most.
+    pub max_bytes_per_second: Option<NonZeroU64>,
+    /// A record that was refused alone so often goes among the dead letters.
+    pub refusals: u32,
+    /// Most dead letters at once; with none the sink halts at the first refused record.
+    pub dead_letters: u32,
 }
 
 impl SinkOptions {
@@ -99,6 +109,10 @@ impl SinkOptions {
             timeout: Duration::from_secs(10),
             pause_min: Duration::from_millis(100),
             pause_max: Duration::from_secs(10),
+            breaker: BreakerOptions::default(),
+            max_bytes_per_second: None,
+            refusals: 3,
+            dead_letters: 1000,
         }
     }
 }

@@ -21,6 +21,13 @@ pub(super) enum Outcome {
         /// The last sequence the store holds.
         watermark: Sequence,
     },
+    /// Nothing was stored, as the sink refuses what these records hold, and will again.
+    Refused {
+        /// What it said.
+        reason: String,
+        /// The first and the last record of the request, where it had any.
+        records: Option<(Sequence, Sequence)>,
+    },
     /// It went wrong in a way that all requests share.
     Failed(Failure),
 }
@@ -61,8 +68,19 @@ pub(super) enum Failure {
     NotDone(String),
     /// It may have been done: the watermark must be asked.
     Unknown(String),
-    /// The sink will refuse this request every time.
+    /// The sink refuses what the request holds: it will refuse it every time, and may take another.
     Refused(String),
+    /// Going on could hide a loss or store something twice.
+    Fatal(String),
     /// Our own buffer failed; the sink can do nothing about it.
+    Buffer(String),
+}
+
+/// Why a record could not be put among the dead letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum BuryError {
+    /// There is no place for it, which an operator has to make, or it is not wanted there.
+    NoPlace(String),
+    /// Our own buffer failed.
     Buffer(String),
 }

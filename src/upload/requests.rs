@@ -3,14 +3,28 @@
 
 use super::beam::{self, INGEST};
 use super::core::Input;
+use super::dead::Redriven;
 use super::lane::Extent;
 use super::options::SinkOptions;
 use super::outcome::{Failure, Outcome, StateOutcome};
 use super::postgres::{self, Database};
-use crate::buffer::{Buffer, StreamInfo};
+use crate::buffer::{Buffer, Record, StreamInfo};
 use crate::node::Node;
 use crate::types::{Scope, Sequence, SinkName, StreamName};
 use std::sync::Arc;
+
+/// What is to be uploaded of a stream.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    /// What the store holds.
+    pub(super) watermark: Sequence,
+    /// The records behind this one. What lies between the two is told as dropped.
+    pub(super) after: Sequence,
+    /// At most so many.
+    pub(super) limit: usize,
+    /// None after the one that reaches so many bytes.
+    pub(super) bytes: usize,
+}
 
 /// What a request needs.
 #[derive(Clone)]
@@ -35,32 +49,36 @@ impl Requests {
             Some(database) => database.watermark(origin, &stream).await,
             None => beam::outcome(self.call(node, beam::watermark(origin, &stream)).await),
         };
-        self.with_extent(stream, outcome, Input::Asked)
+        match self.extent(&stream) {
+            Some(extent) => Input::Asked(stream, extent, outcome),
+            None => gone(&stream),
+        }
     }
 
-    /// Uploads up to `limit` records behind `after`.
-    pub(super) async fn send(
-        self,
-        node: usize,
-        stream: StreamName,
-        watermark: Sequence,
-        after: Sequence,
-        limit: usize,
-    ) -> Input {
-        let outcome = self.upload(node, &stream, watermark, after, limit).await;
-        self.with_extent(stream, outcome, Input::Sent)
+    /// Uploads what `wanted` says.
+    pub(super) async fn send(self, node: usize, stream: StreamName, wanted: Wanted) -> Input {
+        let mut sent = 0;
+        let outcome = self.upload(node, &stream, wanted, &mut sent).await;
+        match self.extent(&stream) {
+            Some(extent) => Input::Sent(stream, extent, outcome, sent),
+            None => gone(&stream),
+        }
     }
 
     async fn upload(
         &self,
         node: usize,
         stream: &StreamName,
-        watermark: Sequence,
-        after: Sequence,
-        limit: usize,
+        wanted: Wanted,
+        sent: &mut u64,
     ) -> Outcome {
-        let max_bytes = self.options.batch_bytes;
-        let records = match self.buffer.read(stream, after + 1, limit, max_bytes).await {
+        let Wanted {
+            watermark,
+            after,
+            limit,
+            bytes,
+        } = wanted;
+        let records = match self.buffer.read(stream, after + 1, limit, bytes).await {
             Ok(records) => records,
             Err(error) => return Outcome::Failed(Failure::Buffer(error.to_string())),
         };
@@ -68,16 +86,20 @@ impl Requests {
         let mut dropped = self.buffer.dropped_ranges(stream);
         let first_readable = self.extent(stream).map_or(0, |extent| extent.first);
         let last = records.last().map(|record| record.seq);
-        let last = last.unwrap_or(first_readable.saturating_sub(1));
-        if last <= after {
+        let last = last.unwrap_or(first_readable.saturating_sub(1).max(after));
+        if last <= watermark {
             return Outcome::Failed(Failure::NotDone("nothing could be read".to_owned()));
         }
         if after > watermark {
             dropped.push((watermark + 1, after));
         }
+        let records = self.for_this_sink(records, &mut dropped);
         let dropped = apart(dropped, watermark, last);
+        *sent = records.iter().map(|r| r.payload.len() as u64).sum();
+        let ends = records.first().zip(records.last());
+        let ends = ends.map(|(first, last)| (first.seq, last.seq));
         let (origin, name) = (self.buffer.origin(), self.node.name().as_str());
-        if let Some(database) = &self.database {
+        let outcome = if let Some(database) = &self.database {
             let upload = postgres::Upload {
                 origin,
                 node: name,
@@ -86,26 +108,57 @@ impl Requests {
                 dropped: &dropped,
                 records: &records,
             };
-            return database.upload(upload).await;
+            database.upload(upload).await
+        } else {
+            let request = beam::upload(beam::Upload {
+                origin,
+                node: name,
+                stream,
+                // Where nothing but dropped ranges is told they begin here.
+                after: if records.is_empty() { watermark } else { after },
+                last,
+                dropped,
+                records,
+            });
+            beam::outcome(self.call(node, request).await)
+        };
+        match outcome {
+            Outcome::Failed(Failure::Refused(reason)) => Outcome::Refused {
+                reason,
+                records: ends,
+            },
+            outcome => outcome,
         }
-        let request = beam::upload(beam::Upload {
-            origin,
-            node: name,
-            stream,
-            after,
-            last,
-            dropped,
-            records,
-        });
-        beam::outcome(self.call(node, request).await)
+    }
+
+    /// Without those that are offered again to another sink, which this one has already.
+    fn for_this_sink(
+        &self,
+        records: Vec<Record>,
+        dropped: &mut Vec<(Sequence, Sequence)>,
+    ) -> Vec<Record> {
+        let mine = |mut record: Record| {
+            let Some(redriven) = Redriven::of(&record.payload) else {
+                return Some(record);
+            };
+            if redriven.sink != self.options.name {
+                dropped.push((record.seq, record.seq));
+                return None;
+            }
+            record.payload = redriven.payload;
+            Some(record)
+        };
+        records.into_iter().filter_map(mine).collect()
     }
 
     /// Uploads the changes of a scope, where there are any.
     pub(super) async fn send_state(self, node: usize, scope: Scope) -> Input {
         let delta = self.buffer.state_delta(&self.options.name, &scope).await;
+        let mut sent = 0;
         let outcome = match delta {
             Ok(None) => StateOutcome::Clean,
             Ok(Some(delta)) => {
+                sent = delta.put.iter().map(|(_, value)| value.len() as u64).sum();
                 let origin = self.buffer.origin();
                 if let Some(database) = &self.database {
                     database.upload_state(origin, &scope, &delta).await
@@ -116,7 +169,7 @@ impl Requests {
             }
             Err(error) => StateOutcome::Failed(Failure::Buffer(error.to_string())),
         };
-        Input::StateSent(scope, outcome)
+        Input::StateSent(scope, outcome, sent)
     }
 
     async fn call(
@@ -128,18 +181,10 @@ impl Requests {
         let node = &self.options.to.nodes()[node];
         self.node.call(INGEST, node, request, timeout).await
     }
+}
 
-    fn with_extent(
-        &self,
-        stream: StreamName,
-        outcome: Outcome,
-        input: fn(StreamName, Extent, Outcome) -> Input,
-    ) -> Input {
-        match self.extent(&stream) {
-            Some(extent) => input(stream, extent, outcome),
-            None => Input::BufferFailed(format!("stream {stream} is gone")),
-        }
-    }
+fn gone(stream: &StreamName) -> Input {
+    Input::BufferFailed(format!("stream {stream} is gone"))
 }
 
 /// Where a stream stands for this sink.

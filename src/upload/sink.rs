@@ -1,16 +1,21 @@
 //! The task of one sink: feeds the core with what happens and does what it says.
 
-use super::core::{Action, Core, Input};
+use super::core::{Action, Core, Input, StateGoal};
+use super::dead::{Letters, OWN_SCOPES, Settle, Settled};
+use super::drain::{DrainReport, Patience};
+use super::drains::Drains;
+use super::events::SinkEvent;
 use super::lane::Moment;
+use super::memory::{recall, remember};
 use super::options::{Destination, SinkOptions};
-use super::outcome::StoreId;
 use super::postgres::Database;
-use super::requests::{Requests, extent_of};
+use super::requests::{Requests, Wanted, extent_of};
+use super::settle::Burial;
 use super::status::{SinkState, SinkStatus};
-use crate::buffer::{Buffer, Change, SinkRule, Start};
-use crate::etf::{self, Term};
+use super::tell::{Teller, status_of};
+use crate::buffer::{Buffer, SinkRule, Start};
 use crate::node::{Node, NodeName, PeerEvent};
-use crate::types::{Key, Scope, SinkName};
+use crate::types::Scope;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use std::sync::Arc;
@@ -18,8 +23,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-/// The scope of our own in which sinks remember their stores. It is not uploaded.
-const MEMORY: &str = ".sidekick.sinks";
 /// Commits come faster than looking at all streams is worth.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 /// A connection takes a moment; only then is its absence worth a line in the log.
@@ -27,22 +30,41 @@ const MEETING_TIME: Duration = Duration::from_secs(2);
 
 /// What a sink's handle asks of its task.
 pub(super) enum Command {
-    /// Send everything there is now; told once it is stored. Over once the asker has gone.
-    Drain(oneshot::Sender<()>),
+    /// Send everything there is now; told once it is stored, or at the deadline. Over once the asker has gone.
+    Drain(Duration, Patience, oneshot::Sender<DrainReport>),
+    /// Try at once what is open, paused or halted.
+    Retry(oneshot::Sender<()>),
+    /// Offer dead letters again, or discard them: one, or all.
+    Settle(Settle, Option<u64>, oneshot::Sender<SettleReply>),
+}
+
+/// To which letters it was done, or why not to all.
+pub(super) type SettleReply = Result<Vec<Settled>, String>;
+
+/// What ended that was under way.
+pub(super) enum Done {
+    /// Something for the core.
+    Core(Input),
+    /// A record lies among the dead letters, or does not.
+    Buried(Burial),
+    /// An operator's word about dead letters was done.
+    Settled(Settle, Vec<Settled>),
 }
 
 /// One sink at work.
 pub(super) struct Sink {
-    core: Core,
-    requests: Requests,
+    pub(super) core: Core,
+    pub(super) requests: Requests,
     rule: SinkRule,
     started: Instant,
-    under_way: FuturesUnordered<BoxFuture<'static, Input>>,
-    drains: Vec<oneshot::Sender<()>>,
-    status: watch::Sender<SinkStatus>,
+    pub(super) under_way: FuturesUnordered<BoxFuture<'static, Done>>,
+    drains: Drains,
+    pub(super) letters: Letters,
+    /// An operator's word about the letters is being done.
+    pub(super) settling: bool,
+    pub(super) teller: Teller,
     look_at: Option<Moment>,
     looked_at: Moment,
-    told: Option<SinkState>,
 }
 
 impl Sink {
@@ -52,6 +74,7 @@ impl Sink {
         node: Node,
         options: SinkOptions,
         database: Option<Arc<Database>>,
+        events: broadcast::Sender<SinkEvent>,
     ) -> (Self, watch::Receiver<SinkStatus>) {
         let rule = SinkRule {
             name: options.name.clone(),
@@ -65,18 +88,19 @@ impl Sink {
             database,
             options,
         };
-        let (status, seen) = watch::channel(status_of(&core, &requests.options));
+        let (teller, seen) = Teller::new(status_of(&core, &requests.options), events);
         let sink = Self {
             core,
             requests,
             rule,
             started: Instant::now(),
             under_way: FuturesUnordered::new(),
-            drains: Vec::new(),
-            status,
+            drains: Drains::default(),
+            letters: Letters::default(),
+            settling: false,
+            teller,
             look_at: Some(Moment::ZERO),
             looked_at: Moment::ZERO,
-            told: None,
         };
         (sink, seen)
     }
@@ -87,12 +111,8 @@ impl Sink {
         mut commands: mpsc::Receiver<Command>,
         stopped: CancellationToken,
     ) {
-        match recall(&self.requests).await {
-            Ok(store) => {
-                let options = self.requests.options.clone();
-                self.core = Core::new(options, store, rand::random());
-            }
-            Err(reason) => self.take(Input::BufferFailed(reason)).await,
+        if let Err(reason) = self.remember_all().await {
+            self.take(Input::BufferFailed(reason)).await;
         }
         let mut commits = self.requests.buffer.committed();
         let mut peers = self.requests.node.peer_events();
@@ -104,10 +124,14 @@ impl Sink {
             let input = tokio::select! {
                 () = stopped.cancelled() => break,
                 command = commands.recv() => match command {
-                    Some(Command::Drain(done)) => { self.drain(done).await; continue; }
+                    Some(command) => { self.command(command).await; continue; }
                     None => break,
                 },
-                Some(input) = self.under_way.next() => input,
+                Some(done) = self.under_way.next() => match done {
+                    Done::Core(input) => input,
+                    Done::Buried(burial) => self.buried(burial),
+                    Done::Settled(what, settled) => { self.settled(what, &settled); continue; }
+                },
                 event = peers.recv() => match event {
                     Ok(PeerEvent::Up(node)) => { self.peer(&node, true).await; continue; }
                     Ok(PeerEvent::Down(node)) => { self.peer(&node, false).await; continue; }
@@ -124,13 +148,23 @@ impl Sink {
         }
     }
 
+    /// What an earlier sidekick left: the store, and the dead letters.
+    async fn remember_all(&mut self) -> Result<(), String> {
+        let store = recall(&self.requests).await?;
+        let options = self.requests.options.clone();
+        self.letters = Letters::load(&self.requests.buffer, &options.name).await?;
+        self.core = Core::new(options, store, rand::random());
+        Ok(())
+    }
+
     fn now(&self) -> Moment {
         self.started.elapsed()
     }
 
     fn wake_at(&self) -> Option<Moment> {
-        let tell_at = self.told.is_none().then_some(MEETING_TIME);
-        [self.core.wake_at(), self.look_at, tell_at]
+        let tell_at = self.teller.is_silent().then_some(MEETING_TIME);
+        let drain_at = self.drains.until();
+        [self.core.wake_at(), self.look_at, tell_at, drain_at]
             .into_iter()
             .flatten()
             .min()
@@ -141,16 +175,48 @@ impl Sink {
             .get_or_insert((self.looked_at + LOOK_PAUSE).max(self.started.elapsed()));
     }
 
+    async fn command(&mut self, command: Command) {
+        match command {
+            Command::Drain(time, patience, done) => {
+                self.drains.add(self.now() + time, patience, done);
+                self.look().await;
+                if patience == Patience::Once {
+                    self.give(Input::Probe).await;
+                }
+                let name = &self.requests.options.name;
+                let revisions = self.requests.buffer.revisions(name).into_iter();
+                let goals = revisions.filter(|(scope, ..)| is_uploaded(scope));
+                let goals = goals.map(|(scope, rev, held)| StateGoal { scope, rev, held });
+                self.take(Input::Drain(goals.collect())).await;
+            }
+            Command::Retry(done) => {
+                self.take(Input::Retry).await;
+                // The asker may have gone; it is done all the same.
+                let _ = done.send(());
+            }
+            Command::Settle(what, only, done) => self.settle(what, only, done),
+        }
+    }
+
     /// Gives the core an input and does what it answers, then the same with what the buffer has meanwhile.
     async fn take(&mut self, input: Input) {
-        let actions = self.core.handle(self.now(), input);
-        self.act(actions).await;
+        self.give(input).await;
         if self.look_at.is_some_and(|moment| moment <= self.now()) {
             self.look().await;
         }
         if !self.drains.is_empty() {
-            self.tell_drained().await;
+            let now = self.now();
+            self.drains
+                .tell(now, &self.core, &self.requests.options.name);
+            if self.drains.is_empty() {
+                self.give(Input::DrainOver).await;
+            }
         }
+    }
+
+    async fn give(&mut self, input: Input) {
+        let actions = self.core.handle(self.now(), input);
+        self.act(actions).await;
     }
 
     async fn look(&mut self) {
@@ -164,10 +230,9 @@ impl Sink {
             .map(|info| (info.name.clone(), extent_of(&self.rule.name, info)))
             .collect();
         let mut scopes = buffer.scopes();
-        scopes.retain(|scope| scope.as_bytes() != MEMORY.as_bytes());
+        scopes.retain(is_uploaded);
         for input in [Input::Streams(extents), Input::Scopes(scopes)] {
-            let actions = self.core.handle(self.now(), input);
-            self.act(actions).await;
+            self.give(input).await;
         }
     }
 
@@ -176,7 +241,7 @@ impl Sink {
             let requests = self.requests.clone();
             match action {
                 Action::Ask(node, stream) => {
-                    self.under_way.push(Box::pin(requests.ask(node, stream)));
+                    self.begin(requests.ask(node, stream));
                 }
                 Action::Send {
                     node,
@@ -184,14 +249,25 @@ impl Sink {
                     watermark,
                     after,
                     limit,
+                    bytes,
                 } => {
-                    let request = requests.send(node, stream, watermark, after, limit);
-                    self.under_way.push(Box::pin(request));
+                    let wanted = Wanted {
+                        watermark,
+                        after,
+                        limit,
+                        bytes,
+                    };
+                    self.begin(requests.send(node, stream, wanted));
                 }
                 Action::SendState(node, scope) => {
-                    self.under_way
-                        .push(Box::pin(requests.send_state(node, scope)));
+                    self.begin(requests.send_state(node, scope));
                 }
+                Action::Bury {
+                    stream,
+                    seq,
+                    reason,
+                    attempts,
+                } => self.bury(stream, seq, reason, attempts).await,
                 // Before any advance that follows: else a changed store could go unnoticed.
                 Action::Remember(store) => {
                     if let Err(reason) = remember(&requests, &store).await {
@@ -199,11 +275,11 @@ impl Sink {
                         return;
                     }
                 }
-                Action::Advance(stream, seq) => self.under_way.push(Box::pin(async move {
+                Action::Advance(stream, seq) => self.begin(async move {
                     let sink = &requests.options.name;
                     let advanced = requests.buffer.advance(sink, &stream, seq).await;
                     advanced.map_or_else(|e| Input::BufferFailed(e.to_string()), |()| Input::Time)
-                })),
+                }),
                 // Inline: the next changes of the scope start from here.
                 Action::AdvanceState(scope, rev) => {
                     let sink = &requests.options.name;
@@ -216,6 +292,11 @@ impl Sink {
                 }
             }
         }
+    }
+
+    fn begin(&self, request: impl Future<Output = Input> + Send + 'static) {
+        self.under_way
+            .push(Box::pin(async { Done::Core(request.await) }));
     }
 
     async fn peer(&mut self, name: &NodeName, up: bool) {
@@ -241,109 +322,17 @@ impl Sink {
         }
     }
 
-    async fn drain(&mut self, done: oneshot::Sender<()>) {
-        self.drains.push(done);
-        self.look().await;
-        self.take(Input::Drain).await;
-    }
-
-    async fn tell_drained(&mut self) {
-        if self.core.drained() {
-            for done in self.drains.drain(..) {
-                // The asker may have gone; that ends the drain all the same.
-                let _ = done.send(());
-            }
-        }
-        // A halted sink will not store it; the asker need not wait.
-        let halted = self.core.state() == SinkState::Halted;
-        self.drains.retain(|done| !done.is_closed() && !halted);
-        if self.drains.is_empty() {
-            let actions = self.core.handle(self.now(), Input::DrainOver);
-            self.act(actions).await;
-        }
-    }
-
-    /// Publishes the status, and logs it where the state changed.
     fn report(&mut self) {
-        let status = status_of(&self.core, &self.requests.options);
-        let meeting = status.state == SinkState::Waiting && self.now() < MEETING_TIME;
-        if !meeting && is_news(self.told.as_ref(), &status.state) {
-            log(&status);
-        }
-        if !meeting {
-            self.told = Some(status.state.clone());
-        }
-        self.status.send_if_modified(|seen| {
-            let changed = *seen != status;
-            *seen = status;
-            changed
-        });
+        let meeting = self.core.state() == SinkState::Waiting && self.now() < MEETING_TIME;
+        let options = &self.requests.options;
+        self.teller
+            .report(&self.core, &self.letters, options, meeting);
     }
 }
 
-/// Work comes and goes; only trouble, its end, and the beginning are news.
-fn is_news(told: Option<&SinkState>, now: &SinkState) -> bool {
-    let calm = |state: &SinkState| matches!(state, SinkState::Idle | SinkState::Uploading);
-    told.is_none_or(|told| told != now && !(calm(told) && calm(now)))
-}
-
-fn log(status: &SinkStatus) {
-    let (sink, lag_records) = (&status.name, status.lag_records);
-    let node = status.node.as_deref().unwrap_or("none");
-    let error = status.error.as_deref().unwrap_or("");
-    match status.state {
-        SinkState::Halted => tracing::error!(%sink, lag_records, error, "sink halted"),
-        SinkState::Waiting => tracing::warn!(
-            %sink, lag_records,
-            "no node of the sink is connected; everything stays in the buffer"
-        ),
-        SinkState::BackingOff => {
-            tracing::warn!(%sink, node, lag_records, error, "upload failed; trying again");
-        }
-        SinkState::Idle | SinkState::Uploading => {
-            tracing::info!(%sink, node, lag_records, "uploading");
-        }
-    }
-}
-
-fn status_of(core: &Core, options: &SinkOptions) -> SinkStatus {
-    SinkStatus {
-        name: options.name.clone(),
-        kind: options.to.kind(),
-        state: core.state(),
-        node: core.target().map(|index| options.to.label(index)),
-        store: core
-            .store()
-            .map(|store| String::from_utf8_lossy(store).into_owned()),
-        lag_records: core.lag_records(),
-        lag_bytes: core.lag_bytes(),
-        acknowledged: core.acknowledged(),
-        failures: core.failures(),
-        error: core.error().map(str::to_owned),
-    }
-}
-
-/// The store that this sink's records went to so far.
-async fn recall(requests: &Requests) -> Result<Option<StoreId>, String> {
-    let (scope, key) = memory(&requests.options.name);
-    let held = requests.buffer.get_state(&scope, &key).await;
-    let held = held.map_err(|error| error.to_string())?;
-    let store = held.and_then(|payload| etf::decode(payload).ok());
-    Ok(store.and_then(|term| term.as_binary().cloned()))
-}
-
-async fn remember(requests: &Requests, store: &StoreId) -> Result<(), String> {
-    let (scope, key) = memory(&requests.options.name);
-    let payload = etf::encode(&Term::binary(store.clone()));
-    let change = vec![Change::Put(key, payload)];
-    let revision = requests.buffer.change(&scope, change).await;
-    revision.map(|_| ()).map_err(|error| error.to_string())
-}
-
-fn memory(sink: &SinkName) -> (Scope, Key) {
-    let scope = Scope::try_from(MEMORY).expect("the name is a few bytes long");
-    let key = Key::new(sink.to_bytes()).expect("sinks and keys have the same bounds");
-    (scope, key)
+/// Our own scopes are nobody else's business.
+fn is_uploaded(scope: &Scope) -> bool {
+    !scope.as_bytes().starts_with(OWN_SCOPES)
 }
 
 async fn sleep_until(started: Instant, moment: Option<Moment>) {

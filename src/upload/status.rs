@@ -1,6 +1,7 @@
 //! How a sink fares.
 
-use crate::types::{SinkName, StreamName};
+use super::breaker::BreakerState;
+use crate::types::{SinkName, StreamName, UnixMillis};
 
 /// Why a sink stopped for good: sending on could hide a loss. An operator has to decide.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -124,6 +125,14 @@ pub struct SinkStatus {
     pub acknowledged: u64,
     /// Failures in a row.
     pub failures: u32,
+    /// Where its circuit breaker stands.
+    pub breaker: BreakerState,
+    /// Since when.
+    pub breaker_since_ms: UnixMillis,
+    /// Records among its dead letters.
+    pub dead_letters: u64,
+    /// Their payload bytes.
+    pub dead_bytes: u64,
     /// What went wrong last, while it is not over.
     pub error: Option<String>,
 }

@@ -1,24 +1,67 @@
 //! What others may know of a sink's core.
 
-use super::core::Core;
+use super::breaker::BreakerState;
+use super::core::{Core, StateGoal};
+use super::drain::{DrainReport, ScopeProof, StreamProof};
 use super::lane::StreamLane;
 use super::outcome::StoreId;
 use super::status::SinkState;
-use crate::types::{Sequence, StreamName};
+use crate::types::{SinkName, StreamName};
 
 impl Core {
-    /// Whether everything that was there when the last drain began is stored.
+    /// Whether everything that was there when the last drain began is stored, by what the store itself said since.
     pub(super) fn drained(&self) -> bool {
-        let stored = |(stream, goal): (&StreamName, &Sequence)| {
-            self.streams
+        self.goals.keys().all(|stream| self.stream_drained(stream)) && self.state_drained()
+    }
+
+    /// Whether the store said that it holds a stream up to where the drain wants it.
+    fn stream_drained(&self, stream: &StreamName) -> bool {
+        let goal = self.goals[stream];
+        self.streams.get(stream).is_some_and(|lane| {
+            lane.proved.0 >= self.drain && lane.extent.cursor >= goal && lane.next > goal
+        })
+    }
+
+    fn state_drained(&self) -> bool {
+        self.scopes
+            .values()
+            .all(|lane| lane.settled_in >= self.drain)
+    }
+
+    /// What the store holds of what the last drain is about, and what it lacks.
+    pub(super) fn proof(&self, sink: SinkName) -> DrainReport {
+        let streams = self.goals.iter().map(|(stream, last)| StreamProof {
+            stream: stream.clone(),
+            last: *last,
+            watermark: self
+                .streams
                 .get(stream)
-                .is_some_and(|lane| lane.extent.cursor >= *goal && lane.next > *goal)
-        };
-        self.goals.iter().all(stored)
-            && self
-                .scopes
-                .values()
-                .all(|lane| lane.settled_in >= self.drain)
+                .filter(|lane| lane.proved.0 >= self.drain)
+                .map(|lane| lane.proved.1),
+            stored: self.stream_drained(stream),
+            acknowledged: self
+                .streams
+                .get(stream)
+                .is_some_and(|lane| lane.extent.cursor >= *last),
+        });
+        let scopes = self.state_goals.iter().map(|goal| {
+            let StateGoal { scope, rev, held } = goal;
+            let lane = self.scopes.get(scope);
+            let stored = lane.is_some_and(|lane| lane.settled_in >= self.drain);
+            ScopeProof {
+                scope: scope.clone(),
+                rev: *rev,
+                stored,
+                acknowledged: stored || held >= rev,
+            }
+        });
+        DrainReport {
+            sink,
+            stored: self.drained(),
+            streams: streams.collect(),
+            scopes: scopes.collect(),
+            error: self.error.clone(),
+        }
     }
 
     /// What the sink does now.
@@ -53,7 +96,12 @@ impl Core {
 
     /// Failures in a row.
     pub(super) fn failures(&self) -> u32 {
-        self.backoff.failures()
+        self.breaker.failures()
+    }
+
+    /// Where the circuit breaker stands.
+    pub(super) fn breaker(&self) -> BreakerState {
+        self.breaker.state()
     }
 
     /// Records acknowledged since the start.

@@ -46,6 +46,11 @@ pub struct Frontend {
 impl Frontend {
     /// Starts the BEAM and the library on this folder; done once uploads are taken.
     pub async fn start(name: &str, epmd_port: u16, dir: &Path) -> Self {
+        Self::start_with(name, epmd_port, dir, "").await
+    }
+
+    /// The same with further options, each as Erlang behind a comma.
+    pub async fn start_with(name: &str, epmd_port: u16, dir: &Path, options: &str) -> Self {
         let mut flags = vec!["-setcookie", COOKIE];
         for path in code_path() {
             flags.extend(["-pa", path.to_str().unwrap()]);
@@ -54,7 +59,7 @@ impl Frontend {
         let dir = erlang_binary(dir.to_str().unwrap().as_bytes());
         beam.eval(&format!(
             "{{ok, _}} = application:ensure_all_started(sidekick),
-             Spec = 'Elixir.Sidekick':child_spec([{{data_dir, {dir}}}, {{retention, [{{records, infinity}}, {{bytes, infinity}}]}}]),
+             Spec = 'Elixir.Sidekick':child_spec([{{data_dir, {dir}}}, {{retention, [{{records, infinity}}, {{bytes, infinity}}]}}{options}]),
              {{ok, _}} = supervisor:start_child('Elixir.Sidekick.ApplicationSupervisor', Spec),
              io:setopts([{{binary, false}}])."
         ))

@@ -116,6 +116,25 @@ impl Postgres {
         child.wait().unwrap();
     }
 
+    /// Sends a signal to the server and to every process of its own: stopped it holds its connections and answers nothing.
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        let server = self.child.as_ref().unwrap().id();
+        let parent = |pid: u32| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            // The name may hold anything; what follows its last bracket is state and parent.
+            let (_, rest) = stat.rsplit_once(')')?;
+            rest.split_whitespace().nth(1)?.parse::<u32>().ok()
+        };
+        let pids = std::fs::read_dir("/proc").unwrap();
+        let pids = pids.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let children = pids.filter(|pid| parent(*pid) == Some(server));
+        // The server first: nothing new is started by one that stands still.
+        for pid in std::iter::once(server).chain(children) {
+            let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
+            let _ = nix::sys::signal::kill(pid, signal);
+        }
+    }
+
     /// How to reach a database of it.
     pub fn url(&self, database: &str) -> String {
         url(self.port, database)

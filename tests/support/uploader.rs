@@ -10,7 +10,7 @@ use sidekick::etf::{self, Term};
 use sidekick::node::Node;
 use sidekick::shutdown::Shutdown;
 use sidekick::types::{Key, Payload, Scope, SinkName, StreamName};
-use sidekick::upload::{PostgresOptions, SinkOptions, SinkStatus, Upload};
+use sidekick::upload::{BreakerOptions, PostgresOptions, SinkOptions, SinkStatus, Upload};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -57,26 +57,45 @@ impl Side {
 
     /// With uploads of up to so many records.
     pub async fn start_with(dir: &Path, config: &PostgresConfig, batch_records: usize) -> Self {
+        let sink = SinkOptions {
+            batch_records,
+            ..Self::options("db", config)
+        };
+        Self::start_sinks(dir, vec![sink]).await
+    }
+
+    /// What a test's sink is started with.
+    pub fn options(name: &str, config: &PostgresConfig) -> SinkOptions {
+        let name = SinkName::try_from(name).unwrap();
+        let database = PostgresOptions::new(name.clone(), config).unwrap();
+        SinkOptions {
+            timeout: Duration::from_secs(5),
+            pause_min: Duration::from_millis(10),
+            pause_max: Duration::from_millis(200),
+            breaker: BreakerOptions {
+                open_max: Duration::from_secs(1),
+                ..BreakerOptions::default()
+            },
+            batch_records: 200,
+            ..SinkOptions::postgres(name, database)
+        }
+    }
+
+    /// With sinks of the test's own.
+    pub async fn start_sinks(dir: &Path, sinks: Vec<SinkOptions>) -> Self {
         let mut options = Options::new(dir);
-        options.sinks = vec![SinkRule {
-            name: sink(),
+        let rules = sinks.iter().map(|sink| SinkRule {
+            name: sink.name.clone(),
             patterns: vec!["*".to_owned()],
             start: Start::First,
-        }];
+        });
+        options.sinks = rules.collect();
         let buffer = tokio::task::spawn_blocking(|| Buffer::open(options));
         let buffer = buffer.await.unwrap().unwrap();
         let name = format!("sidekick_{:08x}@127.0.0.1", rand::random::<u32>());
         // A port mapper is served by the node itself.
         let node = echo::node(&name, "cookie", super::postgres_port()).await;
-        let database = PostgresOptions::new(sink(), config).unwrap();
-        let sink = SinkOptions {
-            timeout: Duration::from_secs(5),
-            pause_min: Duration::from_millis(10),
-            pause_max: Duration::from_millis(200),
-            batch_records,
-            ..SinkOptions::postgres(sink(), database)
-        };
-        let upload = Upload::start(&buffer, &node, vec![sink], &Shutdown::new());
+        let upload = Upload::start(&buffer, &node, sinks, &Shutdown::new());
         Self {
             buffer,
             node,

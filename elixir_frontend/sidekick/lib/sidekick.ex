@@ -43,7 +43,7 @@ defmodule Sidekick do
   @type option :: {:timeout, timeout()}
   @type work_option :: option() | {:deadline, pos_integer()}
   @type topic ::
-          :servers | {:server, id()} | {:logs, id()} | :crashes | {:stream, binary()} | :buffer | :peers
+          :servers | {:server, id()} | {:logs, id()} | :crashes | {:stream, binary()} | :buffer | :peers | :sinks
   @typedoc "What a server does, with `:id`, `:state`, `:os_pid`, `:epoch`, `:restarts`, `:last_exit` and more."
   @type status :: %{:id => binary(), :state => atom(), optional(atom()) => term()}
   @type range :: %{first: pos_integer(), last: pos_integer()}
@@ -216,7 +216,10 @@ defmodule Sidekick do
          record()
        ]
 
-  @doc "The streams of the journal: `%{name:, first:, last:, bytes:, cursors:, dropped:}` each."
+  @doc """
+  The streams of the journal: `%{name:, first:, last:, bytes:, cursors:, lag:, dropped:}` each; `lag` tells for each sink the
+  `%{records:, bytes:, age_ms:}` that it has not acknowledged.
+  """
   @spec streams(node(), [option()]) :: result([stream_info()])
   def streams(node, opts \\ []), do: request(node, :streams, opts)
 
@@ -287,7 +290,10 @@ defmodule Sidekick do
 
   bang state(node :: node(), scope :: binary(), opts :: [option()]) :: %{binary() => term()}
 
-  @doc "How each sink fares: name, kind, state, node, how far it lags, its last error."
+  @doc """
+  How each sink fares: name, kind, state, node, how far it lags (`lag_records`, `lag_bytes`, `lag_age_ms`), its circuit `breaker`
+  (`%{state: :closed | :open | :half_open, since_ms:, failures:}`), its `dead_letters`, its last error.
+  """
   @spec sinks(node(), [option()]) :: result([map()])
   def sinks(node, opts \\ []), do: request(node, :sinks, opts)
 
@@ -311,6 +317,46 @@ defmodule Sidekick do
   def drain_sinks(node, opts \\ []), do: work(node, {:drain_sinks, Keyword.get(opts, :deadline, @deadline_ms)}, opts)
 
   bang drain_sinks(node :: node(), opts :: [work_option()]) :: :ok
+
+  @doc """
+  Waits until a sink (`:all`: every sink) has stored what is in the journal now, at most `deadline:` ms (default 60 s):
+  `%{sinks: [%{sink:, stored: true, streams: [%{stream:, last:, watermark:, stored:}], scopes:, error:}]}` with the watermarks that the
+  stores themselves told since. Else the error `:not_drained`, with the same and what is missing.
+  """
+  @spec drain_sink(node(), binary() | :all, [work_option()]) :: result(map())
+  def drain_sink(node, sink, opts \\ []),
+    do: work(node, {:drain_sink, sink, %{timeout_ms: Keyword.get(opts, :deadline, @deadline_ms)}}, opts)
+
+  bang drain_sink(node :: node(), sink :: binary() | :all, opts :: [work_option()]) :: map()
+
+  @doc "Tries a sink at once whose circuit breaker is open, or that halted: the reason is looked at anew."
+  @spec retry_sink(node(), binary(), [option()]) :: done()
+  def retry_sink(node, sink, opts \\ []), do: request(node, {:retry_sink, sink}, opts)
+
+  bang retry_sink(node :: node(), sink :: binary(), opts :: [option()]) :: :ok
+
+  @doc """
+  The records that a sink refused for what they hold:
+  `[%{number:, stream:, seq:, at_ms:, payload:, error:, attempts:, dead_ms:, redriven_from:}]`.
+  """
+  @spec dead_letters(node(), binary(), [option()]) :: result([map()])
+  def dead_letters(node, sink, opts \\ []), do: request(node, {:dead_letters, sink}, opts)
+
+  bang dead_letters(node :: node(), sink :: binary(), opts :: [option()]) :: [map()]
+
+  @doc """
+  Offers a dead letter again, by its number, or `:all`: the record comes once more at the end of its stream, for this sink alone.
+  """
+  @spec redrive_dead(node(), binary(), pos_integer() | :all, [work_option()]) :: result(map())
+  def redrive_dead(node, sink, number, opts \\ []), do: work(node, {:redrive_dead, sink, number}, opts)
+
+  bang redrive_dead(node :: node(), sink :: binary(), number :: pos_integer() | :all, opts :: [work_option()]) :: map()
+
+  @doc "Removes a dead letter for good, by its number, or `:all`."
+  @spec discard_dead(node(), binary(), pos_integer() | :all, [work_option()]) :: result(map())
+  def discard_dead(node, sink, number, opts \\ []), do: work(node, {:discard_dead, sink, number}, opts)
+
+  bang discard_dead(node :: node(), sink :: binary(), number :: pos_integer() | :all, opts :: [work_option()]) :: map()
 
   @doc "Asks the script of a game server (its call handler), and gives what that returns."
   @spec call_game(node(), id(), term(), [option()]) :: result(term())

@@ -88,6 +88,12 @@ defmodule SidekickTest do
           {fn -> Sidekick.init_sink(n, "k") end, {:init_sink, "k"}},
           {fn -> Sidekick.drain_sinks(n) end, {:drain_sinks, 60_000}},
           {fn -> Sidekick.drain_sinks(n, deadline: 7) end, {:drain_sinks, 7}},
+          {fn -> Sidekick.drain_sink(n, "k") end, {:drain_sink, "k", %{timeout_ms: 60_000}}},
+          {fn -> Sidekick.drain_sink(n, :all, deadline: 7) end, {:drain_sink, :all, %{timeout_ms: 7}}},
+          {fn -> Sidekick.retry_sink(n, "k") end, {:retry_sink, "k"}},
+          {fn -> Sidekick.dead_letters(n, "k") end, {:dead_letters, "k"}},
+          {fn -> Sidekick.redrive_dead(n, "k", :all) end, {:redrive_dead, "k", :all}},
+          {fn -> Sidekick.discard_dead(n, "k", 3) end, {:discard_dead, "k", 3}},
           {fn -> Sidekick.subscribe(n, :servers) end, {:subscribe, me, [:servers]}},
           {fn -> Sidekick.unsubscribe(n, ref) end, {:unsubscribe, ref}}
         ] do

@@ -12,7 +12,7 @@ pub use node::{AllowStart, Cookie, EpmdConfig, NodeConfig, TlsConfig};
 pub use postgres::{Columns, DatabaseUrl, PayloadForm, PostgresConfig, Tables, UrlSource};
 pub use probe::{ProbeBytes, ProbeConfig, ProbeKind};
 pub use server::{Backoff, Environment, GroupConfig, OnExit, Restart, ServerConfig, Strategy};
-pub use sink::{SinkConfig, SinkKind, SinkLimits, SinkStart};
+pub use sink::{BreakerConfig, DeadLettersConfig, SinkConfig, SinkKind, SinkLimits, SinkStart};
 
 use super::values::{size_text, socket_text};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! `[[sink]]`: who gets the uploads.
 
 use super::PostgresConfig;
-use crate::config::values::{display, duration_text, size_text};
+use crate::config::values::{display, duration_text, opt_size_text, size_text};
 use crate::types::SinkName;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -19,8 +19,34 @@ pub struct SinkConfig {
     pub streams: Vec<String>,
     /// Where a new sink starts.
     pub start: SinkStart,
-    /// Size of one upload.
+    /// Size of one upload, and of all in a second.
     pub limits: SinkLimits,
+    /// When it is left alone for a while.
+    pub breaker: BreakerConfig,
+    /// What becomes of records that it refuses.
+    pub dead_letters: DeadLettersConfig,
+}
+
+/// When a sink that fails is left alone for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct BreakerConfig {
+    /// So many failures in a row open the circuit breaker.
+    pub failures: u32,
+    /// For how long the first time; each further time twice as long.
+    #[serde(serialize_with = "duration_text")]
+    pub open: Duration,
+    /// For how long at most.
+    #[serde(serialize_with = "duration_text")]
+    pub open_max: Duration,
+}
+
+/// What becomes of records that a sink refuses for what they hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct DeadLettersConfig {
+    /// A record that was refused alone so often goes among the dead letters.
+    pub after: u32,
+    /// Most of them at once; with 0 the sink halts at the first refused record.
+    pub max: u32,
 }
 
 /// Where a sink uploads to.
@@ -56,6 +82,15 @@ pub struct SinkLimits {
     /// Most payload bytes in one upload (a single larger record goes alone).
     #[serde(serialize_with = "size_text")]
     pub bytes: u64,
+    /// How long a record waits for others to share its upload.
+    #[serde(serialize_with = "duration_text")]
+    pub age: Duration,
+    /// Most payload bytes in a second.
+    #[serde(
+        serialize_with = "opt_size_text",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub max_bytes_per_second: Option<u64>,
     /// An upload without an answer for this long has an unknown outcome.
     #[serde(serialize_with = "duration_text")]
     pub timeout: Duration,

@@ -55,10 +55,14 @@ fn before(error: &Error, options: &PostgresOptions) -> Failure {
     let Some(code) = error.code() else {
         return Failure::NotDone(said);
     };
-    if *code == SqlState::UNIQUE_VIOLATION {
-        return Failure::Refused(format!(
+    if *code == SqlState::UNIQUE_VIOLATION && is_place(error, options) {
+        return Failure::Fatal(format!(
             "{said}: the table holds a record above the watermark, which sidekick did not put there"
         ));
+    }
+    // What a trigger says that refuses a record by `RAISE EXCEPTION` without a code of its own.
+    if *code == SqlState::RAISE_EXCEPTION {
+        return Failure::Refused(said);
     }
     match &code.code()[..2] {
         // Values, constraints and sizes: the same request will meet the same answer.
@@ -67,6 +71,17 @@ fn before(error: &Error, options: &PostgresOptions) -> Failure {
         "42" | "3D" | "3F" => Failure::NotDone(format!("{said}; {}", options.remedy())),
         _ => Failure::NotDone(said),
     }
+}
+
+/// Whether the key that is there already is that of a record's place, and not one of the user's own. The words around it are in
+/// the database's language.
+fn is_place(error: &Error, options: &PostgresOptions) -> bool {
+    let columns = &options.columns;
+    let place = format!("({}, {}, {})=", columns.origin, columns.stream, columns.seq);
+    let detail = error
+        .as_db_error()
+        .and_then(tokio_postgres::error::DbError::detail);
+    detail.is_none_or(|detail| detail.replace('"', "").contains(&place))
 }
 
 /// An error with its causes. The database's own words, without its detail, which may quote data.

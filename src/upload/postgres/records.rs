@@ -20,11 +20,12 @@ pub(super) async fn upload(
     let of: [Parameter<'_>; 2] = [&origin, &stream];
     let (client, sql) = connection.parts();
     let transaction = client.transaction().await?;
-    let (store, held) = tokio::try_join!(
+    // Of statements that go together the first that fails says why; the others only say that it did (25P02).
+    let (store, held) = tokio::join!(
         transaction.query_opt(&sql.store, &[]),
         transaction.query_opt(&sql.lock_watermark, &of),
-    )?;
-    let store = store_id(store)?;
+    );
+    let (store, held) = (store_id(store?)?, held?);
     let held = if let Some(row) = held {
         row
     } else {
@@ -55,11 +56,12 @@ pub(super) async fn upload(
         payloads.parameter(),
     ];
     let to: [Parameter<'_>; 4] = [&origin, &stream, &last, &watermark];
-    let (_, moved) = tokio::try_join!(
+    let (inserted, moved) = tokio::join!(
         transaction.execute(&sql.records, &rows),
         transaction.execute(&sql.move_watermark, &to),
-    )?;
-    if moved != 1 {
+    );
+    inserted?;
+    if moved? != 1 {
         return Err(Trouble::NotDone(
             "the watermark was moved by another".to_owned(),
         ));

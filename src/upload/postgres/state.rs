@@ -24,11 +24,11 @@ pub(super) async fn upload(
     let (client, sql) = connection.parts();
     let transaction = client.transaction().await?;
     let of: [Parameter<'_>; 2] = [&origin, &scope];
-    let (store, held) = tokio::try_join!(
+    let (store, held) = tokio::join!(
         transaction.query_opt(&sql.store, &[]),
         transaction.query_opt(&sql.lock_scope, &of),
-    )?;
-    let store = store_id(store)?;
+    );
+    let (store, held) = (store_id(store?)?, held?);
     let held = if let Some(row) = held {
         row
     } else {
@@ -67,11 +67,14 @@ pub(super) async fn upload(
     let put: [Parameter<'_>; 5] = [&origin, &scope, &rev, &keys, values.parameter()];
     let deleted: [Parameter<'_>; 3] = [&origin, &scope, &gone];
     let moved: [Parameter<'_>; 4] = [&origin, &scope, &epoch, &rev];
-    tokio::try_join!(
+    let (deleted, put, moved) = tokio::join!(
         transaction.execute(&sql.delete_state, &deleted),
         transaction.execute(&sql.put_state, &put),
         transaction.execute(&sql.move_scope, &moved),
-    )?;
+    );
+    for done in [deleted, put, moved] {
+        done?;
+    }
     transaction.commit().await.map_err(Trouble::Commit)?;
     let rev = delta.rev;
     Ok(StateOutcome::Stored { store, rev })

@@ -118,6 +118,7 @@ fn each_answer_means_what_is_documented() {
         (Err(CallError::NoProc), "not done"),
         (error("bad_request", &[]), "refused"),
         (error("too_large", &[]), "refused"),
+        (error("refused", &[("seq", 5)]), "refused"),
         (error("timeout", &[]), "unknown"),
         (error("unavailable", &[]), "unknown"),
         (error("failed", &[]), "unknown"),

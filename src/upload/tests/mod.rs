@@ -3,14 +3,17 @@
 mod beam;
 mod cases;
 mod simulation;
+mod verdict;
 
-use super::core::{Action, Core, Input};
+use super::breaker::{BreakerOptions, BreakerState};
+use super::core::{Action, Core, Input, StateGoal};
 use super::lane::{Extent, Moment};
 use super::options::SinkOptions;
-use super::outcome::{Failure, Outcome, StateOutcome, StoreId};
+use super::outcome::{BuryError, Failure, Outcome, StateOutcome, StoreId};
 use super::status::SinkState;
 use crate::types::{Scope, SinkName, StreamName};
 use bytes::Bytes;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 const STORE: StoreId = Bytes::from_static(b"store-1");

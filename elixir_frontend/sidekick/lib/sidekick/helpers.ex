@@ -62,12 +62,15 @@ defmodule Sidekick.Helpers do
     end)
   end
 
+  @sink_columns ["NODE", "SINK", "KIND", "STATE", "TO", "RECORDS BEHIND", "BYTES BEHIND", "BREAKER", "DEAD", "ERROR"]
+
   @doc "Prints how the sinks fare."
   @spec sinks(where()) :: quiet()
   def sinks(where \\ sidekicks()) do
-    ask(where, :sinks, ["NODE", "SINK", "KIND", "STATE", "TO", "RECORDS BEHIND", "BYTES BEHIND", "ERROR"], fn sinks ->
+    ask(where, :sinks, @sink_columns, fn sinks ->
       for sink <- sinks do
-        [sink.name, sink.kind, sink.state, sink[:node], sink[:lag_records], Table.bytes(sink[:lag_bytes]), sink[:error]]
+        [sink.name, sink.kind, sink.state, sink[:node], sink[:lag_records], Table.bytes(sink[:lag_bytes])] ++
+          [get_in(sink, [:breaker, :state]), sink[:dead_letters], sink[:error]]
       end
     end)
   end

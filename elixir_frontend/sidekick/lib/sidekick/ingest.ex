@@ -14,6 +14,7 @@ defmodule Sidekick.Ingest do
       `:watermark` (records) or the `:rev` and `:epoch` (state) that is stored
     * `:stale_epoch` - state of an owner that has been replaced; `:rev` and `:epoch` as stored
     * `:bad_request`, `:too_large` - the request itself is wrong, and will be next time
+    * `:refused` - `:validate` (`Sidekick.Options`) does not let the record with this `:seq` in; nothing of the upload was stored
     * `:busy` - the queue is full; nothing was done
     * `:timeout`, `:unavailable`, `:failed` - the outcome is unknown: ask for the watermark
 

@@ -16,6 +16,9 @@ defmodule Sidekick.Options do
     * `:timeout_ms` - bound on one transaction, default 8000: less than sidekick waits for the answer
     * `:members` - nodes of the Khepri cluster, the same on each (`Sidekick.Store.Cluster`); default just this node
     * `:start_timeout_ms` - how long a start waits for a leader, or for the other members; default 60000
+    * `:validate` - `{module, function}` that says of each record, as `function.(stream, payload)`, whether it is to be stored: `:ok`,
+      or `{:error, reason}` where it never will be. sidekick then sets it aside among its dead letters and goes on. It is asked in
+      the process that takes all uploads, so it must be quick; what it raises is a refusal. Default `nil`: everything is stored
     * `:projections` - what is kept in fast tables too (`Sidekick.Store.Projections`), default `[:streams]`
   """
 
@@ -35,6 +38,7 @@ defmodule Sidekick.Options do
     timeout_ms: 8_000,
     start_timeout_ms: 60_000,
     projections: [:streams],
+    validate: nil,
     members: nil
   ]
 
@@ -56,6 +60,7 @@ defmodule Sidekick.Options do
           timeout_ms: pos_integer(),
           start_timeout_ms: pos_integer(),
           projections: [:streams | :state],
+          validate: {module(), atom()} | nil,
           members: [node()]
         }
 
@@ -76,6 +81,11 @@ defmodule Sidekick.Options do
 
     for key <- [:nodes, :members], not Enum.all?(opts[key] || [], &is_atom/1) do
       raise ArgumentError, "#{inspect(key)} must be a list of node names as atoms, got #{inspect(opts[key])}"
+    end
+
+    unless match?({module, function} when is_atom(module) and is_atom(function), opts[:validate]) or
+             opts[:validate] == nil do
+      raise ArgumentError, ":validate must be {module, function} or nil, got #{inspect(opts[:validate])}"
     end
 
     case opts[:projections] -- Projections.known() do

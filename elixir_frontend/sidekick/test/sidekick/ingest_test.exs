@@ -18,6 +18,10 @@ defmodule Sidekick.IngestTest do
     watermark
   end
 
+  def no_threes("raises", _payload), do: raise("no such stream")
+  def no_threes("s", payload), do: if(payload == record(3).payload, do: {:error, "no threes"}, else: :ok)
+  def no_threes(_stream, _payload), do: :ok
+
   describe "records" do
     test "are stored with their watermark and read back as they were", %{instance: instance} do
       {:ok, uuid} = Store.uuid(instance.store)
@@ -51,6 +55,20 @@ defmodule Sidekick.IngestTest do
       assert {:error, {:gap, %{watermark: 2}}} = Instance.call(instance, hole)
       assert seqs(instance, "s") == [1, 2]
       assert watermark(instance, "s") == 2
+    end
+
+    test "that the validation refuses are named, and nothing of the upload is stored; told as dropped the rest goes on" do
+      instance = Instance.start!(validate: {__MODULE__, :no_threes})
+      assert {:error, {:refused, %{seq: 3, reason: "no threes"}}} = Instance.call(instance, upload("s", 1, 5))
+      assert watermark(instance, "s") == 0
+      assert {:ok, %{watermark: 2}} = Instance.call(instance, upload("s", 1, 2))
+      assert {:ok, %{watermark: 5}} = Instance.call(instance, upload("s", 4, 5, dropped: [{3, 3}]))
+      assert seqs(instance, "s") == [1, 2, 4, 5]
+      assert {:ok, %{dropped: 1}} = Store.stream(origin(), "s", instance.store)
+      # What it raises is a refusal, and the process that takes the uploads goes on.
+      assert {:error, {:refused, %{seq: 1, reason: reason}}} = Instance.call(instance, upload("raises", 1, 2))
+      assert reason =~ "no such stream"
+      assert {:ok, %{watermark: 1}} = Instance.call(instance, upload("other", 1, 1))
     end
 
     test "behind a range that the origin dropped are stored, and the loss is counted", %{instance: instance} do

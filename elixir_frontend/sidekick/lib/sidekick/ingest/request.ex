@@ -4,7 +4,7 @@ defmodule Sidekick.Ingest.Request do
 
   The cookie lets a peer do worse, but a mistaken one must not make the store inconsistent: every shape, range and size is
   checked, nothing is made into an atom, and only the expected keys are read. Refusals are `{:bad_request, %{field:}}`
-  or `{:too_large, %{field:, limit:}}`.
+  or `{:too_large, %{field:, limit:}}`; of `:validate` (`Sidekick.Options`) `{:refused, %{seq:, reason:}}`.
   """
 
   alias Sidekick.{Options, Store}
@@ -13,10 +13,11 @@ defmodule Sidekick.Ingest.Request do
   @max_bytes 64 * 1024 * 1024
   @max_ranges 4_096
   @max_changes 1_048_576
+  @reason_chars 500
   # Sequences are stored as 64 bits in keys and hashes.
   @max_integer 0xFFFF_FFFF_FFFF_FFFF
 
-  @type refusal :: {:error, {:bad_request | :too_large, map()}}
+  @type refusal :: {:error, {:bad_request | :too_large | :refused, map()}}
 
   @doc "The stored procedure a request means, with its argument. `node` is where it really came from."
   @spec parse(term(), node(), Options.t()) :: {:ok, atom(), tuple()} | refusal()
@@ -28,7 +29,8 @@ defmodule Sidekick.Ingest.Request do
          {:ok, last} <- integer(map, :last),
          {:ok, dropped} <- ranges(map),
          {:ok, records} <- records(map),
-         :ok <- consistent(before, first, last, records) do
+         :ok <- consistent(before, first, last, records),
+         :ok <- validate(map.records, stream, options.validate) do
       window = Options.retention(options, stream)
       {:ok, :upload, {origin, node, stream, last, dropped, records, window, now_ms()}}
     end
@@ -110,6 +112,31 @@ defmodule Sidekick.Ingest.Request do
   defp consistent(before, first, last, []) do
     with :ok <- check(before < first, :after), do: check(first <= last, :last)
   end
+
+  defp validate(_records, _stream, nil), do: :ok
+
+  defp validate(records, stream, {module, function}) do
+    Enum.reduce_while(records, :ok, fn %{seq: seq, payload: payload}, :ok ->
+      case verdict(module, function, stream, payload) do
+        :ok -> {:cont, :ok}
+        {:error, reason} -> {:halt, {:error, {:refused, %{seq: seq, reason: told(reason)}}}}
+      end
+    end)
+  end
+
+  # What it raises, and an answer of another form, must not end the process that takes all uploads.
+  defp verdict(module, function, stream, payload) do
+    case apply(module, function, [stream, payload]) do
+      :ok -> :ok
+      {:error, reason} -> {:error, reason}
+      other -> {:error, {:bad_verdict, other}}
+    end
+  catch
+    kind, reason -> {:error, Exception.format_banner(kind, reason)}
+  end
+
+  defp told(reason) when is_binary(reason), do: String.slice(reason, 0, @reason_chars)
+  defp told(reason), do: reason |> inspect(limit: 20) |> String.slice(0, @reason_chars)
 
   defp put(%{put: %{} = changes}) when map_size(changes) <= @max_changes, do: put(Map.to_list(changes), [])
   defp put(%{put: %{}}), do: large(:put, @max_changes)

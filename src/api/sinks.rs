@@ -1,0 +1,270 @@
+//! Requests about sinks: how they fare, their dead letters, drains.
+
+use crate::api::{ApiError, Parts, Request};
+use crate::etf::{self, Term};
+use crate::types::{SinkName, StreamName};
+use crate::upload::{
+    DeadLetter, DrainReport, InitError, SinkError, SinkEvent, SinkEventKind, SinkStatus,
+};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Longest drain.
+const DRAIN_MS_MAX: u64 = 3_600_000;
+/// Streams, and scopes, that one report tells: those that are missing first.
+const TOLD_MAX: usize = 1_000;
+
+/// Handles the requests about sinks; others are given back.
+pub async fn handle(parts: &Parts, request: Request) -> Result<Result<Term, ApiError>, Request> {
+    Ok(match request {
+        Request::Sinks => Ok(list(parts).await),
+        Request::InitSink { sink, sql } => init(parts, &sink, sql).await,
+        Request::DrainSinks { timeout_ms } => {
+            let done = drain(parts, None, timeout_ms).await;
+            done.map(|_| Term::atom("ok"))
+        }
+        Request::DrainSink { sink, timeout_ms } => drain(parts, sink.as_ref(), timeout_ms).await,
+        Request::RetrySink(sink) => {
+            let done = parts.upload.retry(&sink).await;
+            done.map(|()| Term::atom("ok")).map_err(failed)
+        }
+        Request::DeadLetters(sink) => {
+            let letters = parts.upload.dead(&sink).await;
+            let told = |letters: Vec<_>| letters.iter().map(dead_letter).collect::<Vec<_>>();
+            letters
+                .map(|letters| Term::list(told(letters)))
+                .map_err(failed)
+        }
+        Request::RedriveDead(sink, number) => settled(parts.upload.redrive(&sink, number).await),
+        Request::DiscardDead(sink, number) => settled(parts.upload.discard(&sink, number).await),
+        other => return Err(other),
+    })
+}
+
+/// The sinks and how far each is.
+pub async fn list(parts: &Parts) -> Term {
+    let mut ages: HashMap<SinkName, u64> = HashMap::new();
+    for info in parts.buffer.streams() {
+        for lag in parts.upload.lags(&info).await {
+            let age = ages.entry(lag.sink).or_default();
+            *age = lag.age_ms.max(*age);
+        }
+    }
+    let status = parts.upload.status();
+    let sinks = status.iter().map(|sink| {
+        let age_ms = ages.get(&sink.name).copied().unwrap_or(0);
+        let mut fields = fields(sink);
+        fields.push(("lag_age_ms", Term::int(age_ms)));
+        Term::map(fields)
+    });
+    Term::list(sinks.collect::<Vec<_>>())
+}
+
+/// The same without what has to be read for it.
+pub fn list_now(parts: &Parts) -> Term {
+    let status = parts.upload.status();
+    let sinks = status.iter().map(|sink| Term::map(fields(sink)));
+    Term::list(sinks.collect::<Vec<_>>())
+}
+
+fn fields(sink: &SinkStatus) -> Vec<(&'static str, Term)> {
+    let text = |text: &Option<String>| text.as_deref().map_or_else(Term::nil, Term::text);
+    let breaker = Term::map([
+        ("state", Term::atom(sink.breaker.as_str())),
+        ("since_ms", Term::int(sink.breaker_since_ms)),
+        ("failures", Term::int(sink.failures)),
+    ]);
+    vec![
+        ("name", Term::Binary(sink.name.to_bytes())),
+        ("kind", Term::atom(sink.kind)),
+        ("state", Term::atom(sink.state.as_str())),
+        (
+            "node",
+            sink.node.as_deref().map_or_else(Term::nil, Term::atom),
+        ),
+        ("lag_records", Term::int(sink.lag_records)),
+        ("lag_bytes", Term::int(sink.lag_bytes)),
+        ("acknowledged", Term::int(sink.acknowledged)),
+        ("breaker", breaker),
+        ("dead_letters", Term::int(sink.dead_letters)),
+        ("dead_bytes", Term::int(sink.dead_bytes)),
+        ("store", text(&sink.store)),
+        ("error", text(&sink.error)),
+    ]
+}
+
+/// Makes the tables of a sink, or tells the statements that would.
+async fn init(parts: &Parts, sink: &SinkName, sql: bool) -> Result<Term, ApiError> {
+    if sql {
+        let sql = parts.upload.schema_sql(sink).map_err(init_error)?;
+        return Ok(Term::map([("sql", Term::text(&sql))]));
+    }
+    let done = parts.upload.init(sink).await.map_err(init_error)?;
+    let tables = done.tables.iter().map(|(name, made)| {
+        let done = if *made { "created" } else { "checked" };
+        Term::map([("name", Term::text(name)), ("done", Term::atom(done))])
+    });
+    Ok(Term::map([
+        ("sink", Term::Binary(sink.to_bytes())),
+        ("store", Term::text(&done.store)),
+        ("tables", Term::list(tables.collect::<Vec<_>>())),
+    ]))
+}
+
+// By value, for `map_err`.
+#[allow(clippy::needless_pass_by_value)]
+fn init_error(error: InitError) -> ApiError {
+    let what = || vec![("what", Term::atom("sink"))];
+    match error {
+        InitError::UnknownSink => ApiError::refused("not_found", what(), ""),
+        InitError::NoTables => ApiError::refused("no_tables", what(), error.to_string()),
+        InitError::Unfit { .. } => ApiError::refused("unfit_table", vec![], error.to_string()),
+        error => ApiError::refused("database", vec![], error.to_string()),
+    }
+}
+
+async fn drain(parts: &Parts, sink: Option<&SinkName>, timeout_ms: u64) -> Result<Term, ApiError> {
+    let deadline = Duration::from_millis(timeout_ms.min(DRAIN_MS_MAX));
+    let reports = match sink {
+        Some(sink) => vec![
+            parts
+                .upload
+                .drain_one(sink, deadline)
+                .await
+                .map_err(failed)?,
+        ],
+        None => parts.upload.drain_all(deadline).await,
+    };
+    let told = Term::list(reports.iter().map(report).collect::<Vec<_>>());
+    if reports.iter().all(|report| report.stored) {
+        return Ok(Term::map([("sinks", told)]));
+    }
+    let missing: Vec<_> = reports.iter().filter_map(DrainReport::missing).collect();
+    let (facts, detail) = (vec![("sinks", told)], missing.join("; "));
+    Err(ApiError::refused("not_drained", facts, detail))
+}
+
+fn report(report: &DrainReport) -> Term {
+    let mut streams: Vec<_> = report.streams.iter().collect();
+    streams.sort_by_key(|stream| stream.stored);
+    let streams = streams.into_iter().take(TOLD_MAX).map(|stream| {
+        let watermark = stream.watermark.map_or_else(Term::nil, Term::int);
+        Term::map([
+            ("stream", Term::Binary(stream.stream.to_bytes())),
+            ("last", Term::int(stream.last)),
+            ("watermark", watermark),
+            ("stored", Term::bool(stream.stored)),
+        ])
+    });
+    let mut scopes: Vec<_> = report.scopes.iter().collect();
+    scopes.sort_by_key(|scope| scope.stored);
+    let scopes = scopes.into_iter().take(TOLD_MAX).map(|scope| {
+        Term::map([
+            ("scope", Term::Binary(scope.scope.to_bytes())),
+            ("rev", Term::int(scope.rev)),
+            ("stored", Term::bool(scope.stored)),
+        ])
+    });
+    let error = report.error.as_deref();
+    Term::map([
+        ("sink", Term::Binary(report.sink.to_bytes())),
+        ("stored", Term::bool(report.stored)),
+        ("streams", Term::list(streams.collect::<Vec<_>>())),
+        ("scopes", Term::list(scopes.collect::<Vec<_>>())),
+        ("error", error.map_or_else(Term::nil, Term::text)),
+    ])
+}
+
+fn dead_letter(letter: &DeadLetter) -> Term {
+    let payload = etf::decode(letter.payload.clone()).unwrap_or_else(|_| Term::nil());
+    let from = letter.redriven_from;
+    Term::map([
+        ("number", Term::int(letter.number)),
+        ("stream", Term::Binary(letter.stream.to_bytes())),
+        ("seq", Term::int(letter.seq)),
+        ("at_ms", Term::int(letter.at_ms)),
+        ("payload", payload),
+        ("error", Term::text(&letter.error)),
+        ("attempts", Term::int(letter.attempts)),
+        ("dead_ms", Term::int(letter.dead_ms)),
+        ("redriven_from", from.map_or_else(Term::nil, Term::int)),
+    ])
+}
+
+fn settled(done: Result<Vec<(u64, StreamName, u64)>, SinkError>) -> Result<Term, ApiError> {
+    let letters = done
+        .map_err(failed)?
+        .into_iter()
+        .map(|(number, stream, seq)| {
+            Term::map([
+                ("number", Term::int(number)),
+                ("stream", Term::Binary(stream.to_bytes())),
+                ("seq", Term::int(seq)),
+            ])
+        });
+    let letters: Vec<_> = letters.collect();
+    Ok(Term::map([
+        ("count", Term::int(letters.len() as u64)),
+        ("letters", Term::list(letters)),
+    ]))
+}
+
+// By value, for `map_err`.
+#[allow(clippy::needless_pass_by_value)]
+fn failed(error: SinkError) -> ApiError {
+    let what = |what| vec![("what", Term::atom(what))];
+    match error {
+        SinkError::Unknown => ApiError::refused("not_found", what("sink"), ""),
+        SinkError::NoLetter => {
+            ApiError::refused("not_found", what("dead_letter"), error.to_string())
+        }
+        SinkError::Stopped => ApiError::refused("stopped", vec![], error.to_string()),
+        error => ApiError::refused("incomplete", vec![], error.to_string()),
+    }
+}
+
+/// Type and fields of what happened to a sink.
+pub fn event(event: &SinkEvent) -> (&'static str, Vec<(&'static str, Term)>) {
+    let text = |text: &Option<String>| text.as_deref().map_or_else(Term::nil, Term::text);
+    let (kind, mut fields) = match &event.kind {
+        SinkEventKind::State { state, error } => (
+            "state",
+            vec![
+                ("state", Term::atom(state.as_str())),
+                ("error", text(error)),
+            ],
+        ),
+        SinkEventKind::Breaker {
+            state,
+            failures,
+            error,
+        } => (
+            "breaker",
+            vec![
+                ("state", Term::atom(state.as_str())),
+                ("failures", Term::int(*failures)),
+                ("error", text(error)),
+            ],
+        ),
+        SinkEventKind::Dead {
+            number,
+            stream,
+            seq,
+            error,
+        } => (
+            "dead",
+            vec![
+                ("number", Term::int(*number)),
+                ("stream", Term::Binary(stream.to_bytes())),
+                ("record_seq", Term::int(*seq)),
+                ("error", Term::text(error)),
+            ],
+        ),
+        SinkEventKind::Redriven { letters } => ("redriven", vec![("letters", Term::int(*letters))]),
+        SinkEventKind::Discarded { letters } => {
+            ("discarded", vec![("letters", Term::int(*letters))])
+        }
+    };
+    fields.push(("sink", Term::Binary(event.sink.to_bytes())));
+    (kind, fields)
+}
