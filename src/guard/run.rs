@@ -130,7 +130,7 @@ impl Guard {
             self.owner.as_ref().map(|owner| owner.stream().as_fd()),
             stub.map(|stub| stub.peer.stream().as_fd()),
             started.map(|server| server.listener.as_fd()),
-            server.map(|server| server.logs.watch()),
+            server.and_then(|server| server.logs.watch()),
         ];
         let mut fds: Vec<PollFd> = sources
             .iter()

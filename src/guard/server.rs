@@ -74,8 +74,7 @@ impl Server {
             (prepare.stdout.clone(), clone(&stdout)?),
             (prepare.stderr.clone(), clone(&stderr)?),
         ];
-        let logs = LogBound::new(bound, prepare.logs)
-            .map_err(|error| describe("watch the log files", &error))?;
+        let logs = LogBound::new(bound, prepare.logs);
         let cgroup = prepare.cgroup.as_ref().map(Cgroup::make).transpose()?;
         let stub = Stub::start(stdout, stderr).map_err(|error| describe("start a process", &error));
         let entered = stub.and_then(|stub| {
