@@ -29,7 +29,7 @@ impl Place {
             sections(dir.path())
         );
         fs::write(dir.path().join("sidekick.toml"), text).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_sidekick"))
+        let child = Command::new(std::env::var_os("SIDEKICK_BIN").expect("scripts/bench sets it"))
             .args(["run", "--config", "sidekick.toml"])
             .current_dir(dir.path())
             .env("SIDEKICK_COOKIE", "bench")
