@@ -72,7 +72,7 @@ fn scene(
         // An armed start may never come so far.
         return match row.arm {
             Some(_) => Ok(None),
-            None => executed(stage).map(Some),
+            None => executed(stage, "").map(Some),
         };
     }
     plays(stage, 0)?;
@@ -90,9 +90,8 @@ fn scene(
         }
         Scene::BackingOff => {
             send(game.server.pid, Signal::SIGKILL);
-            let again = until("the second process", || {
-                stage.identity().filter(|now| now.start != game.start)
-            })?;
+            // Killed before it is executed it would be a start that failed, which leaves no bundle.
+            let again = executed(stage, &game.start)?;
             send(again.server.pid, Signal::SIGKILL);
             until("the pause", || {
                 (stage.state()? == "backing_off").then_some(())
@@ -110,12 +109,12 @@ fn scene(
     Ok(Some(game))
 }
 
-/// The game's process is no longer the stub.
-fn executed(stage: &Stage) -> Result<Identity, String> {
+/// A process of the game, of another start than this one, that is no longer the stub.
+fn executed(stage: &Stage, before: &str) -> Result<Identity, String> {
     until("the process of the game", || {
-        let identity = stage.identity()?;
+        let identity = stage.identity().filter(|now| now.start != before)?;
         let command = fs::read(format!("/proc/{}/cmdline", identity.server.pid)).ok()?;
-        (!command.starts_with(b"sidekick")).then_some(identity)
+        (!command.is_empty() && !command.starts_with(b"sidekick")).then_some(identity)
     })
 }
 
