@@ -17,6 +17,7 @@ pub mod console;
 pub mod ctl;
 pub mod dist;
 pub mod etf;
+pub mod failpoints;
 pub mod godot;
 pub mod guard;
 pub mod node;

@@ -7,15 +7,17 @@ mod godot;
 #[path = "support/session.rs"]
 #[allow(dead_code, reason = "shared with tests/session_protocol.rs")]
 mod session;
+#[path = "support/witness.rs"]
+mod witness;
 
 use session::Stage;
 use sidekick::etf::{self, Term};
 use sidekick::godot::{ScriptError, SessionLimits};
 use sidekick::ports::{Activation, SessionEvent, Sessions as _};
-use sidekick::types::StreamName;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::process::{Child, ExitStatus};
 use std::time::Duration;
+use witness::{Line, field};
 
 /// The demo game under a stage, killed when dropped.
 struct Game {
@@ -45,44 +47,8 @@ impl Drop for Game {
     }
 }
 
-/// One line of the game's witness file.
-#[derive(Debug, Clone)]
-struct Line {
-    kind: String,
-    fields: HashMap<String, String>,
-}
-
-impl Line {
-    fn number(&self, field: &str) -> u64 {
-        self.fields[field].parse().unwrap()
-    }
-
-    fn ids(&self) -> Vec<String> {
-        self.fields["ids"].split(',').map(str::to_owned).collect()
-    }
-}
-
 fn lines(stage: &Stage, kind: &str) -> Vec<Line> {
-    let text = std::fs::read_to_string(stage.dir.path().join("witness")).unwrap_or_default();
-    // A last line without its end was not whole when the game died.
-    let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
-    let line = |line: &str| {
-        let (kind, rest) = line.split_once(' ').unwrap();
-        let field = |field: &str| {
-            field
-                .split_once('=')
-                .map(|(k, v)| (k.to_owned(), v.to_owned()))
-        };
-        Line {
-            kind: kind.to_owned(),
-            fields: rest.split(' ').filter_map(field).collect(),
-        }
-    };
-    whole
-        .lines()
-        .map(line)
-        .filter(|line| line.kind == kind)
-        .collect()
+    witness::lines_of(&stage.dir.path().join("witness"), kind)
 }
 
 fn until_acked(stage: &Stage, count: usize) -> Line {
@@ -104,60 +70,12 @@ fn until_lines(stage: &Stage, kind: &str, count: usize) -> Vec<Line> {
     tokio::task::block_in_place(|| godot::until(what, look))
 }
 
-/// Every event of the match stream, in order.
-async fn journal(stage: &Stage) -> Vec<Term> {
-    let stream = StreamName::try_from("lobby/match").unwrap();
-    let mut events = Vec::new();
-    loop {
-        let from = events.len() as u64 + 1;
-        let records = stage
-            .buffer
-            .read(&stream, from, 10_000, 64 << 20)
-            .await
-            .unwrap();
-        if records.is_empty() {
-            return events;
-        }
-        for record in records {
-            assert_eq!(record.seq, events.len() as u64 + 1);
-            events.push(etf::decode(record.payload).unwrap());
-        }
-    }
-}
-
-fn field(event: &Term, name: &str) -> Term {
-    let Term::Map(pairs) = event else {
-        panic!("an event that is no map: {event}")
-    };
-    let pair = pairs.iter().find(|(key, _)| key.as_text() == Some(name));
-    pair.unwrap_or_else(|| panic!("no {name} in {event}"))
-        .1
-        .clone()
-}
-
-/// Counts from outside: nothing acknowledged is missing, nothing is there twice, ticks follow one another.
+/// Counts from outside. Gives the worlds' hashes by tick.
 async fn assert_whole(stage: &Stage) -> HashMap<u64, String> {
     // First what was told, then what is there: the game may be playing on.
-    let told = lines(stage, "acked");
-    let events = journal(stage).await;
-    let mut seen = HashSet::new();
-    let mut hashes = HashMap::new();
-    for event in &events {
-        let id = field(event, "id").as_text().unwrap().to_owned();
-        assert!(seen.insert(id.clone()), "{id} is there twice");
-        let tick = field(event, "tick").as_u64().unwrap();
-        if field(event, "kind").as_text() == Some("tick") {
-            assert_eq!(tick, hashes.len() as u64 + 1, "out of order or missing");
-            hashes.insert(tick, field(event, "hash").as_text().unwrap().to_owned());
-        }
-    }
-    for line in told {
-        for id in line.ids() {
-            assert!(seen.contains(&id), "{id} was acknowledged and is missing");
-        }
-        assert_eq!(hashes[&line.number("tick")], line.fields["hash"]);
-    }
-    hashes
+    let told = witness::lines(&stage.dir.path().join("witness"));
+    let events = witness::events(&stage.buffer, "lobby/match").await;
+    witness::judge(&told, &events).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,14 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Rooms that every room may import.
-const COMMON: [&str; 5] = ["types", "ports", "config", "telemetry", "shutdown"];
+const COMMON: [&str; 6] = [
+    "types",
+    "ports",
+    "config",
+    "telemetry",
+    "shutdown",
+    "failpoints",
+];
 
 /// Room, and what it may import beside [`COMMON`]. `*` is everything.
 const ROOMS: &[(&str, &[&str])] = &[
@@ -20,6 +27,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("telemetry", &[]),
     ("shutdown", &[]),
+    ("failpoints", &[]),
     ("etf", &[]),
     ("dist", &["etf"]),
     ("node", &["dist", "etf"]),

@@ -2,12 +2,8 @@
 # `scripts/bench node`: builds the three servers and starts the load. The C node needs OTP's C library for nodes (libei), which is
 # unpacked from Debian's erlang-dev beside the other prefixes of scripts/setup.
 
-# shellcheck source=scripts/lib/say.sh
-. scripts/lib/say.sh
-# shellcheck source=scripts/lib/debs.sh
-. scripts/lib/debs.sh
-# shellcheck source=scripts/lib/prefix.sh
-. scripts/lib/prefix.sh
+# shellcheck source=benches/peers/prefix.sh
+. benches/peers/prefix.sh
 # shellcheck source=scripts/lib/free_port.sh
 . scripts/lib/free_port.sh
 
@@ -26,21 +22,6 @@ ei_verify() {
   [[ -r $1/include/ei.h && -r $1/lib/libei.a ]]
 }
 
-# Sets `ei`, the prefix; installs it where there is none. As in scripts/setup, one at a time.
-ei_prefix() {
-  BASE=$(realpath -m "${SIDEKICK_TOOLCHAIN:-${XDG_CACHE_HOME:-${HOME:?is not set}/.cache}/sidekick/toolchain}")
-  if ! ei=$(prefix_find ei "$ei_recipe"); then
-    mkdir -p "$BASE"
-    exec 9>"$BASE/.lock"
-    flock 9
-    WORK=$(mktemp -d "$BASE/.work.XXXXXX")
-    prefix_install ei "$ei_recipe" "$ei_suite" "$ei_package"
-    rm -rf "$WORK"
-    exec 9>&-
-    ei=$(prefix_find ei "$ei_recipe")
-  fi
-}
-
 # bench_binary NAME: builds that benchmark and says where it is.
 bench_binary() {
   cargo bench --locked --no-run --bench "$1" --message-format=json |
@@ -49,7 +30,8 @@ bench_binary() {
 
 node_figures() {
   local dir server codec status=0
-  ei_prefix
+  peer_prefix ei "$ei_recipe" "$ei_suite" "$ei_package"
+  ei=$peer
   server=$(bench_binary node_server)
   codec=$(bench_binary node_codec)
   dir=$(mktemp -d "${TMPDIR:-/tmp}/sidekick-bench.XXXXXX")

@@ -50,7 +50,15 @@ count_check() {
     counts_skipped=$(sum_of "$1" "$line" skipped)
 }
 
-part_build() { cargo build --locked --release && say "built $binary"; }
+part_build() {
+    cargo build --locked --release || return 1
+    # Places where a process dies on request belong to tests alone.
+    if grep -q SIDEKICK_FAILPOINTS "$binary"; then
+        fail "$binary has failpoints: debug assertions are on in the release profile"
+        return 1
+    fi
+    say "built $binary"
+}
 count_build() { counts_passed=$(grep -c '^==> built ' "$1" || true); }
 
 part_rust() {
@@ -99,6 +107,14 @@ part_demo() {
     return "$status"
 }
 count_demo() { counts_passed=$(grep -c '^==> the demo holds$' "$1" || true); }
+
+part_upgrade() {
+    local status=0
+    ./scripts/upgrade-demo --dir "$logs/upgrade_files" || status=$?
+    ((status == 0)) && say 'the upgrade holds'
+    return "$status"
+}
+count_upgrade() { counts_passed=$(grep -c '^==> the upgrade holds$' "$1" || true); }
 
 # The demo's own report is looked at too, where the demo ran before.
 part_browser() {

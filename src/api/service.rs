@@ -3,6 +3,7 @@
 use crate::api::told::Told;
 use crate::api::{ApiError, Parts, Request, data, json, reply, servers, sinks};
 use crate::etf::{Atom, Term};
+use crate::types::version;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -91,7 +92,7 @@ pub fn info(parts: &Parts, sinks: Term) -> Term {
         .map(|s| Term::text(s.id.as_str()));
     Term::map([
         ("name", Term::Atom(parts.node.name().atom().clone())),
-        ("version", Term::text(env!("CARGO_PKG_VERSION"))),
+        ("version", Term::text(version())),
         ("origin", Term::text(&parts.buffer.origin().to_string())),
         ("incarnation", Term::int(parts.buffer.incarnation())),
         ("os_pid", Term::int(std::process::id())),

@@ -7,7 +7,7 @@ mod inspect;
 
 use crate::config::{Config, DEFAULT_FILE, LogFormat, Overrides};
 use crate::telemetry::{self, Fact};
-use crate::{app, ctl, guard};
+use crate::{app, ctl, guard, types};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
@@ -21,7 +21,7 @@ const USAGE: u8 = 2;
 
 /// Stands beside a Godot game server: supervises it, keeps its data, joins the Erlang cluster as a hidden node.
 #[derive(Debug, Parser)]
-#[command(name = "sidekick", version, propagate_version = true)]
+#[command(name = "sidekick", version = types::version(), propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -72,7 +72,7 @@ async fn done(sidekick: &Sidekick, command: Command) -> Result<String, Refused> 
         Command::Sinks => show::sinks(&ask("sinks", vec![]).await?),
         Command::Peers => show::peers(&ask("info", vec![]).await?["peers"]),
         Command::Info => show::fields(&ask("info", vec![]).await?),
-        Command::Version => format!("sidekick {}\n", env!("CARGO_PKG_VERSION")),
+        Command::Version => format!("sidekick {}\n", crate::types::version()),
         Command::Trace(_) => {
             "trace is off; it is on while its lines come, until Enter\n".to_owned()
         }

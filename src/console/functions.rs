@@ -45,7 +45,7 @@ impl ConsoleFunctions {
     /// What needs no waiting.
     fn known(&self, caller: &Caller, module: &str, function: &str, args: &[Term]) -> Option<Term> {
         let text = |text: &str| Some(Term::charlist(text));
-        let version = concat!("sidekick ", env!("CARGO_PKG_VERSION"));
+        let version = format!("sidekick {}", crate::types::version());
         match (module, function, args) {
             ("code", "ensure_loaded", [Term::Atom(module)]) if is_shell(module.as_str()) => {
                 Some(Term::tuple([
@@ -56,9 +56,9 @@ impl ConsoleFunctions {
             ("application", "get_env", [application, key, _])
                 if application.is_atom("stdlib") && key.is_atom("shell_slogan") =>
             {
-                text(version)
+                text(&version)
             }
-            ("erlang", "system_info", [item]) if item.is_atom("system_version") => text(version),
+            ("erlang", "system_info", [item]) if item.is_atom("system_version") => text(&version),
             // The release whose protocols we speak.
             ("erlang", "system_info", [item]) if item.is_atom("otp_release") => text("27"),
             ("shell", "start", [] | [_]) => Some(self.start(caller, Begun::Erlang)),

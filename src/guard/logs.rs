@@ -8,7 +8,8 @@
 //! A head that is long or old enough is first compressed by a [helper](super::pack), one at a time and at most every
 //! [`PACK_EVERY_NS`]. A flood that is faster is not kept: its head goes without having been compressed, and the next part says
 //! how much that was. What is bounded: the limit, plus what is written within one check. A device that is full counts as a limit
-//! that is reached. A guard whose server writes nothing does nothing: a one-shot inotify watch wakes it.
+//! that is reached. A guard whose server writes nothing does nothing: a one-shot inotify watch wakes it. A user has 128 of them by default:
+//! a guard that gets none looks once a second.
 
 use super::archive;
 use super::clock::monotonic_ns;
@@ -25,6 +26,8 @@ use std::path::{Path, PathBuf};
 
 /// Between the first write after a check and the next check.
 const CHECK_NS: u64 = 100_000_000;
+/// The same where nothing tells of a write.
+const CHECK_BLIND_NS: u64 = 1_000_000_000;
 /// The same while the limit keeps being passed.
 const CHECK_FLOOD_NS: u64 = 20_000_000;
 /// Between the beginnings of two helpers: a game that floods its log costs no more than this of a processor.
@@ -102,7 +105,8 @@ struct Packing {
 pub struct LogBound {
     logs: Vec<Log>,
     bounds: LogBounds,
-    watch: OwnedFd,
+    /// None where the machine has no more.
+    watch: Option<OwnedFd>,
     due_ns: Option<u64>,
     packing: Option<Packing>,
     next_pack_ns: u64,
@@ -113,8 +117,12 @@ pub struct LogBound {
 
 impl LogBound {
     /// Bounds these files.
-    pub fn new(files: Vec<(PathBuf, File)>, bounds: LogBounds) -> io::Result<Self> {
-        let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+    pub fn new(files: Vec<(PathBuf, File)>, bounds: LogBounds) -> Self {
+        let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
+        Self::watched(files, bounds, inotify::init(flags).ok())
+    }
+
+    fn watched(files: Vec<(PathBuf, File)>, bounds: LogBounds, watch: Option<OwnedFd>) -> Self {
         let log = |(path, file)| Log {
             path,
             file,
@@ -133,32 +141,34 @@ impl LogBound {
             );
         }
         let now = monotonic_ns();
+        let blind = watch.is_none().then_some(now + CHECK_BLIND_NS);
         let bound = Self {
             logs,
             bounds,
             watch,
             // The server starts first.
-            due_ns: (!whole.is_empty()).then_some(now + LINGER_NS),
+            due_ns: (!whole.is_empty()).then_some(now + LINGER_NS).or(blind),
             packing: None,
             next_pack_ns: now,
             tell_full_ns: now,
             whole,
         };
         bound.arm();
-        Ok(bound)
+        bound
     }
 
     fn arm(&self) {
+        let Some(watch) = &self.watch else { return };
         for log in &self.logs {
             let flags = inotify::WatchFlags::MODIFY | inotify::WatchFlags::ONESHOT;
             // Without a watch (limits of the machine) the file is still bounded at the next start.
-            let _ = inotify::add_watch(&self.watch, &log.path, flags);
+            let _ = inotify::add_watch(watch, &log.path, flags);
         }
     }
 
     /// Readable once something was written.
-    pub fn watch(&self) -> BorrowedFd<'_> {
-        self.watch.as_fd()
+    pub fn watch(&self) -> Option<BorrowedFd<'_>> {
+        self.watch.as_ref().map(AsFd::as_fd)
     }
 
     /// When [`check`](Self::check) is due, monotonic nanoseconds.
@@ -169,8 +179,10 @@ impl LogBound {
     /// Something was written.
     pub fn written(&mut self) {
         let mut buffer = [const { MaybeUninit::uninit() }; 1024];
-        let mut reader = inotify::Reader::new(&self.watch, &mut buffer);
-        while reader.next().is_ok() {}
+        if let Some(watch) = &self.watch {
+            let mut reader = inotify::Reader::new(watch, &mut buffer);
+            while reader.next().is_ok() {}
+        }
         let soon = monotonic_ns() + CHECK_NS;
         self.due_ns = Some(self.due_ns.map_or(soon, |due| due.min(soon)));
     }
@@ -215,7 +227,9 @@ impl LogBound {
         let next = (work && idle).then_some(self.next_pack_ns);
         let ages = ages.filter(|_| idle && !work);
         let flood = flood.then_some(now + CHECK_FLOOD_NS);
-        flood.into_iter().chain(goes).chain(ages).chain(next).min()
+        let blind = self.watch.is_none().then_some(now + CHECK_BLIND_NS);
+        let soon = flood.into_iter().chain(blind);
+        soon.chain(goes).chain(ages).chain(next).min()
     }
 
     /// Starts a helper where there is something for it and none is at work.
@@ -421,6 +435,21 @@ mod tests {
         assert_eq!(tail, "last line\n");
         assert_eq!(log.end_of_line(), (8 << 20) + 10);
         assert!(log.wants(BOUNDS, 2));
+    }
+
+    #[test]
+    fn without_a_watch_it_looks_again_and_again() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path().join("x.log");
+        let mut file = rotate_and_open(&path, BOUNDS).expect("opens");
+        let copy = file.try_clone().expect("clones");
+        let mut logs = LogBound::watched(vec![(path.clone(), copy)], BOUNDS, None);
+        assert!(logs.watch().is_none() && logs.due_ns().is_some());
+        file.write_all(&vec![b'x'; 8 << 20]).expect("writes");
+        logs.check();
+        let taken = fs::metadata(&path).expect("exists").blocks() * 512;
+        assert!(taken <= BOUNDS.live() + 64 * BLOCK, "{taken} bytes");
+        assert!(logs.due_ns().is_some());
     }
 
     #[test]

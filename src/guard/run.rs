@@ -8,6 +8,7 @@ use super::protocol::{self, FromGuard, OnExit, ToGuard};
 use super::server::{Reaped, Server};
 use super::spawn::Stub;
 use super::tree;
+use crate::failpoints;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -129,7 +130,7 @@ impl Guard {
             self.owner.as_ref().map(|owner| owner.stream().as_fd()),
             stub.map(|stub| stub.peer.stream().as_fd()),
             started.map(|server| server.listener.as_fd()),
-            server.map(|server| server.logs.watch()),
+            server.and_then(|server| server.logs.watch()),
         ];
         let mut fds: Vec<PollFd> = sources
             .iter()
@@ -217,6 +218,7 @@ impl Guard {
                     let pid = server.process.pid;
                     self.server = Some(server);
                     self.tell(&FromGuard::Prepared { pid });
+                    failpoints::hit("guard.prepared");
                 }
                 Err(message) => {
                     self.tell(&FromGuard::Failed { message });
@@ -239,6 +241,7 @@ impl Guard {
                         note,
                         exited,
                     });
+                    failpoints::hit("guard.adopted");
                 }
             }
             (ToGuard::Signal { signal, group }, Some(server)) => server.signal(signal, group),
@@ -283,10 +286,12 @@ impl Guard {
         let pid = server.process.pid;
         let started = server.started.is_some();
         match outcome {
-            Ok(()) if started => self.tell(&FromGuard::Spawned {
-                pid,
-                at_ns: monotonic_ns(),
-            }),
+            Ok(()) if started => {
+                let at_ns = monotonic_ns();
+                failpoints::hit("guard.executed");
+                self.tell(&FromGuard::Spawned { pid, at_ns });
+                failpoints::hit("guard.spawn_told");
+            }
             // It died before it was given anything.
             Ok(()) => self.tell(&FromGuard::Failed {
                 message: "the process died before its start".into(),
@@ -340,6 +345,7 @@ impl Guard {
             return;
         };
         server.reaped = true;
+        failpoints::hit("guard.exit_seen");
         if let Some((identity, _)) = &server.started {
             let record = ExitRecord {
                 start: identity.start.clone(),
@@ -356,7 +362,9 @@ impl Guard {
             };
             let file = write_json(&server.files.exit(&record.start), &record).ok();
             server.exited = Some((record.clone(), file));
+            failpoints::hit("guard.exit_recorded");
             self.tell(&FromGuard::Exited(record));
+            failpoints::hit("guard.exit_told");
         }
         if !no_children() {
             self.kill();
@@ -406,10 +414,13 @@ impl Guard {
         let _ = std::fs::remove_file(server.files.socket());
         // The next start may go on while this one is being synced.
         drop(server.lock);
+        failpoints::hit("guard.lock_released");
         self.tell(&FromGuard::Gone);
+        failpoints::hit("guard.gone_told");
         if let Some((_, Some(file))) = server.exited {
             let _ = file.sync_all();
             let _ = server.files.sync();
+            failpoints::hit("guard.exit_synced");
         }
     }
 }

@@ -7,6 +7,7 @@ use super::logs::{LogBound, rotate_and_open};
 use super::proc::{ProcessId, Stat, TICKS_PER_SECOND, boot_id};
 use super::protocol::{Prepare, Start};
 use super::spawn::Stub;
+use crate::failpoints;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -55,6 +56,7 @@ impl Server {
         let files = RunFiles::open(&prepare.run_dir, &prepare.id)
             .map_err(|error| describe("open the run directory", &error))?;
         let lock = lock(&files, prepare.lock_wait_ms)?;
+        failpoints::hit("guard.locked");
         let _ = std::fs::remove_file(files.socket());
         let listener = UnixListener::bind(files.socket())
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
@@ -72,8 +74,7 @@ impl Server {
             (prepare.stdout.clone(), clone(&stdout)?),
             (prepare.stderr.clone(), clone(&stderr)?),
         ];
-        let logs = LogBound::new(bound, prepare.logs)
-            .map_err(|error| describe("watch the log files", &error))?;
+        let logs = LogBound::new(bound, prepare.logs);
         let cgroup = prepare.cgroup.as_ref().map(Cgroup::make).transpose()?;
         let stub = Stub::start(stdout, stderr).map_err(|error| describe("start a process", &error));
         let entered = stub.and_then(|stub| {
@@ -127,9 +128,12 @@ impl Server {
             cgroup: self.cgroup.as_ref().map(|cgroup| cgroup.dir().to_owned()),
         };
         write_json(&self.files.identity(), &identity)?;
+        failpoints::hit("guard.identity_written");
         let note = std::mem::take(&mut start.note);
         self.started = Some((identity, note));
-        stub.execute(start)
+        stub.execute(start)?;
+        failpoints::hit("guard.start_given");
+        Ok(())
     }
 
     /// Puts on record that it owns its scope now. Where that cannot be written a later sidekick knows it by the token in the note.

@@ -44,6 +44,7 @@ impl Stub {
             .arg0("sidekick")
             .args(["guard", EXEC])
             .env_clear()
+            .envs(crate::failpoints::environment())
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(stdout)
             .stderr(stderr)

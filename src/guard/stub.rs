@@ -71,6 +71,7 @@ fn run(execute: Execute, guard: i32) -> String {
     let Some((name, args)) = start.args.split_first() else {
         return "the command is empty; set `command`".into();
     };
+    crate::failpoints::hit("stub.before_exec");
     let error = Command::new(&start.program)
         .arg0(name)
         .args(args)

@@ -10,6 +10,7 @@ use super::link::Link;
 use super::slot::Slot;
 use super::spec::ServerSpec;
 use super::{adopt, contain};
+use crate::failpoints;
 use crate::guard::LogBounds;
 use crate::guard::cgroup::CgroupPlan;
 use crate::guard::clock::monotonic_ns;
@@ -101,6 +102,7 @@ pub async fn launch(
     let home = context.options.home_dir.join(spec.id.as_str());
     let spawned = spawn_guard(context.clone(), spec.clone(), slot, home.clone());
     let (mut link, ready) = spawned.await?;
+    failpoints::hit("supervisor.guard_spawned");
     let Ready {
         checked,
         privs,
@@ -120,6 +122,7 @@ pub async fn launch(
         }
     };
     let (server, admitted) = tokio::try_join!(prepared, admit(&context, spec, part))?;
+    failpoints::hit("supervisor.activated");
     let mut env = check::environment(spec, &home);
     env.extend(admitted.env);
     env.push((MARK.to_owned(), start.clone()));
@@ -136,6 +139,7 @@ pub async fn launch(
         note: note.text(),
     });
     let sent = link.send(&message).await;
+    failpoints::hit("supervisor.start_sent");
     match tokio::time::timeout(ANSWER, link.recv()).await {
         Ok(Some(FromGuard::Spawned { at_ns, .. })) => Ok(Launched {
             link,

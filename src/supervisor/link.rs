@@ -47,6 +47,7 @@ impl Link {
             .arg0("sidekick")
             .args(["guard", id])
             .env_clear()
+            .envs(crate::failpoints::environment())
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -14,6 +14,7 @@ pub use origin::Origin;
 pub use server_id::{InvalidServerId, ServerId};
 
 use bytes::Bytes;
+use std::sync::OnceLock;
 
 /// Position of a record in its stream: from 1, consecutive, never reused within an [`Origin`].
 pub type Sequence = u64;
@@ -48,6 +49,18 @@ impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Token(***)")
     }
+}
+
+static VERSION: OnceLock<&str> = OnceLock::new();
+
+/// What this process calls its version, everywhere.
+pub fn version() -> &'static str {
+    VERSION.get().unwrap_or(&env!("CARGO_PKG_VERSION"))
+}
+
+/// Set by `main`, before anything asks: so that a build under another name compiles no library anew.
+pub fn set_version(version: &'static str) {
+    let _ = VERSION.set(version);
 }
 
 /// The current wall clock.

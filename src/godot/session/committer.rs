@@ -186,6 +186,7 @@ impl Committer {
     }
 
     fn settled(&mut self) {
+        crate::failpoints::hit("session.committed");
         let Some(first) = self.waiting.pop_front() else {
             return;
         };

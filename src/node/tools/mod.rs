@@ -8,6 +8,7 @@ mod system;
 
 use crate::etf::{Atom, Pid, Term};
 use crate::node::{CallError, Node, Outcome, sys};
+use crate::types::version;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The module that our processes say they run.
@@ -42,7 +43,7 @@ impl Node {
             "init" => match (function, args) {
                 ("get_status", []) => pair("started", Term::atom("started")),
                 ("script_id", []) => {
-                    Term::tuple([Term::charlist(MODULE), Term::charlist(system::VERSION)])
+                    Term::tuple([Term::charlist(MODULE), Term::charlist(version())])
                 }
                 ("get_arguments" | "get_plain_arguments", []) => Term::list([]),
                 _ => return None,
@@ -50,9 +51,9 @@ impl Node {
             "application" => match (function, args) {
                 ("which_applications", [] | [_]) | ("loaded_applications", []) => {
                     let about = "stands beside a Godot server";
-                    let texts = [about, system::VERSION].map(Term::charlist);
-                    let [about, version] = texts;
-                    Term::list([Term::tuple([Term::atom(MODULE), about, version])])
+                    let texts = [about, version()].map(Term::charlist);
+                    let [about, vsn] = texts;
+                    Term::list([Term::tuple([Term::atom(MODULE), about, vsn])])
                 }
                 _ => return None,
             },

@@ -6,9 +6,9 @@
 use super::pair;
 use crate::etf::Term;
 use crate::node::Node;
+use crate::types::version;
 
 /// Our version.
-pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The OTP release whose protocols we speak.
 const OTP_RELEASE: &str = "27";
 /// Clock ticks of the kernel's accounting in a second; a fixed part of Linux's interface.
@@ -75,10 +75,11 @@ impl Node {
         };
         Some(match item.as_atom()?.as_str() {
             "system_version" => Term::charlist(&format!(
-                "sidekick {VERSION} (Rust, speaks OTP {OTP_RELEASE}) [64-bit]\n"
+                "sidekick {} (Rust, speaks OTP {OTP_RELEASE}) [64-bit]\n",
+                version()
             )),
             "otp_release" => Term::charlist(OTP_RELEASE),
-            "version" => Term::charlist(VERSION),
+            "version" => Term::charlist(version()),
             "machine" => Term::charlist("sidekick"),
             "system_architecture" => {
                 let (arch, os) = (std::env::consts::ARCH, std::env::consts::OS);

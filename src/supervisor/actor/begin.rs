@@ -1,6 +1,7 @@
 //! A process begins, says hello, plays.
 
 use super::{Actor, BEATS, Gap, Run, Wish};
+use crate::failpoints;
 use crate::guard::clock::monotonic_ns;
 use crate::ports::{Beat, SessionEvent};
 use crate::supervisor::error::SupervisorError;
@@ -20,6 +21,7 @@ impl Actor {
         if let Some(spec) = self.next.take() {
             self.take(spec);
         }
+        failpoints::hit("supervisor.launching");
         self.attempts += 1;
         self.decided_ns = monotonic_ns();
         self.early.clear();
@@ -41,6 +43,7 @@ impl Actor {
     }
 
     async fn on_launched(&mut self, launched: Launched) {
+        failpoints::hit("supervisor.launched");
         let os_pid = launched.server.pid as u32;
         let epoch = launched
             .activation
@@ -251,6 +254,7 @@ impl Actor {
                         since_exit,
                     },
                 );
+                failpoints::hit("supervisor.hello");
                 self.apply(Input::Hello { resumed }).await;
             }
             SessionEvent::Playing { tick } => self.on_playing(tick).await,
@@ -264,7 +268,10 @@ impl Actor {
                     .tell(&self.spec.id, EventKind::Ready { start_number });
             }
             SessionEvent::Beat(beat) => self.on_beat(beat).await,
-            SessionEvent::Drained => self.apply(Input::Drained).await,
+            SessionEvent::Drained => {
+                failpoints::hit("supervisor.drained");
+                self.apply(Input::Drained).await;
+            }
             SessionEvent::Closed => {
                 run.connected = false;
                 self.status.send_modify(|status| status.session = None);
@@ -280,6 +287,7 @@ impl Actor {
         let Some(run) = self.run.as_mut().filter(|run| !run.played) else {
             return;
         };
+        failpoints::hit("supervisor.playing");
         run.played = true;
         let at_ns = monotonic_ns();
         let since_exit = Self::since(self.exit_ns, at_ns);

@@ -2,6 +2,7 @@
 
 use super::detail::Seen;
 use super::{Actor, Command, Gap, Run};
+use crate::failpoints;
 use crate::guard::clock::monotonic_ns;
 use crate::guard::files::{ExitRecord, WaitEnd};
 use crate::supervisor::adopt;
@@ -15,7 +16,7 @@ use crate::supervisor::output::{self, Output};
 use crate::supervisor::spec::ServerSpec;
 use crate::supervisor::status::{EndReason, Health, LastExit, LogLine, LogSource};
 use crate::supervisor::store::Written;
-use crate::types::{UnixMillis, now_ms};
+use crate::types::{UnixMillis, now_ms, version};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -112,6 +113,7 @@ impl Actor {
     /// The process ended, as the guard recorded it or nobody knows how.
     pub(super) async fn ended(&mut self, record: Option<ExitRecord>, while_away: bool) {
         let detected_ns = monotonic_ns();
+        failpoints::hit("supervisor.end_heard");
         let up = self.status.borrow().os_pid.is_some();
         let Some(run) = self.run.clone().filter(|_| up) else {
             return;
@@ -133,6 +135,7 @@ impl Actor {
         self.show(&run, &end);
         let attempt = self.attempts;
         self.apply(Input::Ended(end.reason.clone())).await;
+        failpoints::hit("supervisor.restart_decided");
         // Otherwise the guard is still killing what the process left, and says when that is done.
         if self.link.is_none() {
             self.down(attempt);
@@ -252,7 +255,7 @@ impl Actor {
                 "last_restore_ms": last_restore.map(|time| time.as_millis() as u64),
             }),
             versions: json!({
-                "sidekick": env!("CARGO_PKG_VERSION"),
+                "sidekick": version(),
                 "engine": end.output.engine,
                 "program": self.spec.command.first(),
             }),
@@ -316,8 +319,10 @@ impl Actor {
                 bundle.versions["project"] = json!(identity::project(&spec));
                 bundle.core_dump = dumped.map(|dumped| dumped.find());
                 let written = store.write(&bundle);
+                failpoints::hit("supervisor.bundle_written");
                 // The end is dealt with once it is on disk; before, a later sidekick would find it again.
                 let _ = adopt::forget(&run_dir, &name, &start);
+                failpoints::hit("supervisor.end_forgotten");
                 written
             });
             match written.await {

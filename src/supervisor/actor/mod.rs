@@ -31,6 +31,7 @@ use super::slot::Slot;
 use super::spec::ServerSpec;
 use super::status::{Sample, State, Status};
 use super::store::Store;
+use crate::failpoints;
 use crate::guard::clock::monotonic_ns;
 use crate::guard::files::ExitRecord;
 use crate::guard::proc::ProcessId;
@@ -245,7 +246,9 @@ impl Actor {
         mut sessions: mpsc::Receiver<SessionEvent>,
         settled: oneshot::Sender<()>,
     ) {
+        failpoints::hit("supervisor.adoption_begun");
         self.settle().await;
+        failpoints::hit("supervisor.adoption_ended");
         let _ = settled.send(());
         let mut sample = interval(self.context.options.sample_every);
         sample.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -357,16 +360,26 @@ impl Actor {
                     return vec![Input::CannotDrain];
                 }
             }
-            Action::Terminate => self.signal(Signal::SIGTERM, true).await,
-            Action::Dump => self.dump().await,
+            Action::Terminate => {
+                self.signal(Signal::SIGTERM, true).await;
+                failpoints::hit("supervisor.terminated");
+            }
+            Action::Dump => {
+                self.dump().await;
+                failpoints::hit("supervisor.dump_sent");
+            }
             Action::Kill => {
                 self.send_guard(&ToGuard::Kill).await;
                 // Also by ourselves, for a guard that is itself stopped.
                 if let Some(run) = &self.run {
                     tree::signal(run.server, rustix::process::Signal::KILL);
                 }
+                failpoints::hit("supervisor.killed");
             }
-            Action::TellHang(silent) => self.tell_hang(silent),
+            Action::TellHang(silent) => {
+                self.tell_hang(silent);
+                failpoints::hit("supervisor.hang_judged");
+            }
             Action::TellQuarantine => self.tell_quarantine(),
             Action::TellRelease => {
                 self.book.note("its quarantine is over");

@@ -151,6 +151,7 @@ impl Actor {
     }
 
     async fn on_stop(&mut self, input: Input, reply: Reply) {
+        crate::failpoints::hit("supervisor.stop_begun");
         self.overtake();
         self.wishes.push((Wish::Down(self.attempts), reply));
         self.apply(input).await;
