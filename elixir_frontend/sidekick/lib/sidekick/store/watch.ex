@@ -9,6 +9,7 @@ defmodule Sidekick.Store.Watch do
         {:sidekick_store, :sidekick_store, {:changed, {:state, origin, scope}}} -> ...
         {:sidekick_store, :sidekick_store, {:changed, {:node, node}}} -> ...
         {:sidekick_store, :sidekick_store, {:changed, {:fleet, node}}} -> ...
+        {:sidekick_store, :sidekick_store, {:changed, :audit}} -> ...
         {:sidekick_store, :sidekick_store, {:quorum, :lost}} -> ...
         {:sidekick_store, :sidekick_store, {:quorum, :restored}} -> ...
       end
@@ -18,7 +19,7 @@ defmodule Sidekick.Store.Watch do
 
   Without a majority nothing is stored, and sidekicks keep what they have; reads go on from this member, which may be behind.
 
-  How it works: whoever writes (`Sidekick.Ingest`, `Sidekick.Fleet`) tells this process on its own node, which passes it to the
+  How it works: whoever writes (`Sidekick.Ingest`, `Sidekick.Fleet`, `Sidekick.Panel.Audit`) tells this process on its own node, which passes it to the
   other members. Khepri's triggers are not used: each event costs a second commit of the Raft log, and in 0.16 a trigger whose
   pattern has wildcards ends the store, for good, when the last child of a node on that path is deleted.
   """
@@ -37,7 +38,7 @@ defmodule Sidekick.Store.Watch do
   defstruct [:store, :check, quorum: :unknown, proven: false, subscribers: %{}, changed: MapSet.new(), gathering: false]
 
   @type change ::
-          {:stream, binary(), binary()} | {:state, binary(), binary()} | {:node, node()} | {:fleet, node()}
+          {:stream, binary(), binary()} | {:state, binary(), binary()} | {:node, node()} | {:fleet, node()} | :audit
 
   @doc false
   @spec start_link(Options.t()) :: GenServer.on_start()
