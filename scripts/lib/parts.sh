@@ -18,7 +18,7 @@ run_part() {
     # A part that fails without a failed test failed to build or to start.
     if ((status && counts_failed == 0)); then
         counts_failed=1
-    elif ((status == 0 && counts_passed == 0 && counts_failed == 0)); then
+    elif ((status == 0 && counts_passed == 0 && counts_failed == 0 && counts_skipped == 0)); then
         fail "$part ran nothing"
         counts_failed=1
     fi
@@ -99,3 +99,31 @@ part_demo() {
     return "$status"
 }
 count_demo() { counts_passed=$(grep -c '^==> the demo holds$' "$1" || true); }
+
+# The demo's own report is looked at too, where the demo ran before.
+part_browser() {
+    local toolchain pictures=$PWD/var/browser
+    toolchain=$(./scripts/setup --env --browser) || {
+        if [[ ${SIDEKICK_REQUIRE_BROWSER:-} == 1 ]]; then
+            fail 'no browser, see above, and SIDEKICK_REQUIRE_BROWSER=1'
+            return 1
+        fi
+        warn 'NOT RUN: the report in a real browser, for there is no browser here (see above)'
+        printf '  skipped: the report in a real browser: no Chromium, node or npm packages to be had\n'
+        return 0
+    }
+    (
+        eval "$toolchain"
+        rm -rf "$pictures"
+        mkdir -p "$pictures"
+        env -C elixir_frontend/sidekick MIX_ENV=test mix run --no-start -e "Sidekick.Test.ReportSamples.write!(\"$logs/pages\")" || exit 1
+        [[ -f $logs/demo_files/report.html ]] && cp "$logs/demo_files/report.html" "$logs/pages/demo.html"
+        node scripts/browser/report.js "$pictures" "$logs"/pages/*.html
+    )
+}
+count_browser() {
+    local line='^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$'
+    counts_passed=$(sum_of "$1" "$line" passed)
+    counts_failed=$(sum_of "$1" "$line" failed)
+    counts_skipped=$(grep -c '^  skipped: ' "$1" || true)
+}

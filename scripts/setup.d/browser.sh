@@ -21,8 +21,8 @@ browser_prefix_version() {
 browser_build() {
     local tree=$1 out=$2 final=$3
     # Nothing is drawn by a graphics card, so no driver is needed: mesa and LLVM would double the size.
-    debs_unpack_closure trixie "$tree" '^(lib|zlib1g$|chromium|fonts-dejavu-core$|fontconfig-config$)' '^lib(llvm|z3|gl1-mesa|glx-mesa)' \
-        chromium-headless-shell fonts-dejavu-core
+    debs_unpack_closure trixie "$tree" '^(lib|zlib1g$|chromium|fonts-dejavu-(core|mono)$|fontconfig-config$)' '^lib(llvm|z3|gl1-mesa|glx-mesa)' \
+        chromium-headless-shell fonts-dejavu-core fonts-dejavu-mono
     mkdir -p "$out/usr/lib" "$out/usr/share/fonts" "$out/bin"
     mv "$tree/usr/lib/chromium" "$out/usr/lib/chromium"
     rm -f "$out"/usr/lib/chromium/{libVk*,*.TOC}
@@ -32,7 +32,7 @@ browser_build() {
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 <fontconfig>
   <dir>$final/usr/share/fonts</dir>
-  <cachedir prefix="xdg">fontconfig</cachedir>
+  <cachedir>$final/fontcache</cachedir>
   <alias><family>sans-serif</family><prefer><family>DejaVu Sans</family></prefer></alias>
   <alias><family>monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias>
 </fontconfig>
@@ -73,5 +73,6 @@ browser_verify() {
 
 browser_exports() {
     export_line SIDEKICK_BROWSER "$(browser_program "${AT[browser]}")"
+    export_line FONTCONFIG_FILE "${AT[browser]}/fonts.conf"
     export_line SIDEKICK_BROWSER_DIR "${AT[browser]}"
 }

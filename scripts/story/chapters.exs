@@ -13,6 +13,7 @@ defmodule Story.Chapters do
     operator(stage)
     {adopted, _sidekick} = kill_sidekick(stage, sidekick)
     uploaded = kill_frontend(stage, frontend)
+    report(stage)
     Verdict.reach(stage, [crash, hang, adopted, uploaded])
   end
 
@@ -188,6 +189,25 @@ defmodule Story.Chapters do
     Wait.until("the backlog to be stored", 20_000, fn -> cursor() >= goal end)
     Say.good("the backlog is stored: sequence #{cursor()}, #{ms(Peer.now_us() - at_us)} after the kill")
     %{name: "BEAM SIGKILL", seen_us: nil, detected_us: nil, process_us: nil, tick_us: nil, restored: :same_process}
+  end
+
+  defp report(stage) do
+    Say.chapter("The fleet as one page")
+
+    # The frontend has just been started again, and learns of both crashes from sidekick; a rate takes two samples.
+    Wait.until("the panel's model to know both crashes and the rate", 20_000, fn ->
+      match?({:ok, [_, _ | _]}, Peer.frontend(Sidekick.Panel, :crashes, [])) and
+        match?({:ok, %{rate: rate}} when rate > 0, Peer.frontend(Sidekick.Panel, :totals, []))
+    end)
+
+    page = Stage.report(stage)
+    html = File.read!(page)
+
+    for words <- ["Crash 1 of #{@lobby}", "_demo_hang_forever", "frontend@127.0.0.1"],
+        not String.contains?(html, words),
+        do: raise("#{page} does not show #{words}")
+
+    Say.good("mix sidekick.report wrote #{page} (#{div(byte_size(html), 1024)} KiB): servers, crashes, streams, store")
   end
 
   defp bundle(bundle) do

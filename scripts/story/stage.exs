@@ -37,6 +37,7 @@ defmodule Story.Stage do
               {"MIX_ENV", "prod"},
               {"SIDEKICK_DATA_DIR", Path.join(stage.dir, "khepri")},
               {"SIDEKICK_NODES", "sidekick@127.0.0.1"},
+              {"SIDEKICK_PANEL", "1"},
               {"SIDEKICK_RETENTION_RECORDS", "infinity"},
               {"SIDEKICK_RETENTION_BYTES", "infinity"}
             ]
@@ -57,6 +58,25 @@ defmodule Story.Stage do
     Wait.until("sidekick to answer", 10_000, fn -> match?({:ok, _}, Peer.ask(:info)) end)
     Peer.subscribe()
     pid
+  end
+
+  @doc "Writes the fleet as one page, as an operator would: by the mix task, from the frontend."
+  def report(stage) do
+    page = Path.join(stage.dir, "report.html")
+
+    arguments =
+      ~w(sidekick.report --frontend frontend@127.0.0.1 --cookie-file #{stage.dir}/cookie --out #{page})
+
+    options = [
+      cd: Path.join(stage.repository, "elixir_frontend/sidekick"),
+      env: stage.env ++ [{"MIX_ENV", "prod"}],
+      stderr_to_stdout: true
+    ]
+
+    case System.cmd("mix", arguments, options) do
+      {_said, 0} -> page
+      {said, status} -> raise "mix sidekick.report ended with #{status}: #{said}"
+    end
   end
 
   @doc "Ends what the story started, in order, each by its pid."

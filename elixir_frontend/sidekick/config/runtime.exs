@@ -22,6 +22,8 @@ if config_env() != :test do
         members -> members
       end
 
+    if System.get_env("SIDEKICK_PANEL") == "1", do: config(:sidekick, :panel, [])
+
     config :sidekick, :start,
       data_dir: dir,
       nodes: names.("SIDEKICK_NODES"),

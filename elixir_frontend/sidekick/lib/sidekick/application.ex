@@ -13,6 +13,12 @@ defmodule Sidekick.Application do
         opts -> [{Sidekick, opts}]
       end
 
-    Supervisor.start_link(children, strategy: :one_for_one, name: Sidekick.ApplicationSupervisor)
+    panel =
+      case Application.get_env(:sidekick, :panel) do
+        nil -> []
+        opts -> [{Sidekick.Panel, opts}]
+      end
+
+    Supervisor.start_link(children ++ panel, strategy: :one_for_one, name: Sidekick.ApplicationSupervisor)
   end
 end

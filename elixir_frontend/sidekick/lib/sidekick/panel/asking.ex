@@ -4,8 +4,6 @@ defmodule Sidekick.Panel.Asking do
   """
 
   @timeout_ms 4_000
-  # Lists of crashes are read from disk there, so they are asked for once, and not for more servers than these.
-  @crash_lists_max 100
   @requests [:info, :servers, :sinks, :streams]
 
   @type answers :: %{node() => map()}
@@ -30,27 +28,21 @@ defmodule Sidekick.Panel.Asking do
     end)
   end
 
-  @doc "Adds the crashes of the servers that had one, for nodes of which none are known yet."
-  @spec with_crashes(answers(), [node()]) :: answers()
-  def with_crashes(answers, nodes) do
-    wanted =
-      for node <- nodes, {:ok, statuses} when is_list(statuses) <- [answers[node][:servers]], status <- statuses do
-        with %{id: id, last_exit: %{bundle: number}} when is_integer(number) <- status, do: {node, id}, else: (_ -> nil)
-      end
-
+  @doc """
+  The crashes that these servers had, `%{node => %{id => [summary]}}`. Not only of those whose status tells of one: a sidekick that was
+  started anew has the bundles of before.
+  """
+  @spec crashes([{node(), [binary()]}]) :: %{node() => %{binary() => [map()]}}
+  def crashes(wanted) do
     wanted
-    |> Enum.reject(&is_nil/1)
-    |> Enum.take(@crash_lists_max)
+    |> Enum.flat_map(fn {node, ids} -> Enum.map(ids, &{node, &1}) end)
     |> Task.async_stream(fn {node, id} -> {node, id, Sidekick.crashes(node, id, timeout: @timeout_ms)} end,
       max_concurrency: 16,
       timeout: :infinity
     )
-    |> Enum.reduce(answers, fn
-      {:ok, {node, id, {:ok, list}}}, answers ->
-        update_in(answers[node], &Map.update(&1, :crashes, %{id => list}, fn crashes -> Map.put(crashes, id, list) end))
-
-      _, answers ->
-        answers
+    |> Enum.reduce(%{}, fn
+      {:ok, {node, id, {:ok, list}}}, all -> Map.update(all, node, %{id => list}, &Map.put(&1, id, list))
+      {:ok, _error}, all -> all
     end)
   end
 end

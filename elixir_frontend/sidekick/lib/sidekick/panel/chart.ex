@@ -49,7 +49,8 @@ defmodule Sidekick.Panel.Chart do
 
   @doc """
   A chart with axes. Options: `width:`, `height:` (of the whole, default 640 by 180), `unit:` (`:bytes`, `:percent`, `:count`, or a text
-  such as `"ms"`), `at_least:` (what the upper end of the axis shows at the least, so that noise does not look like a mountain).
+  such as `"ms"`), `at_least:` (what the upper end of the axis shows at the least, so that noise does not look like a mountain), `end:` (what
+  the newest sample is called, default `"now"`).
   """
   @spec chart([sample()], keyword()) :: chart()
   def chart(samples, opts \\ []) do
@@ -67,7 +68,7 @@ defmodule Sidekick.Panel.Chart do
       plot: plot,
       path: path(runs),
       area: area(runs, plot.y + plot.height),
-      x: time_ticks(samples, to_x),
+      x: time_ticks(samples, to_x, Keyword.get(opts, :end, "now")),
       y: for(value <- ticks, do: %{at: to_y.(value), value: value, label: label(value, unit)}),
       empty: runs == [],
       summary: summary(samples, unit)
@@ -121,7 +122,7 @@ defmodule Sidekick.Panel.Chart do
         "no samples yet"
 
       values ->
-        "now #{label(List.last(values), unit)}, lowest #{label(Enum.min(values), unit)}, highest #{label(Enum.max(values), unit)}"
+        "last #{label(List.last(values), unit)}, lowest #{label(Enum.min(values), unit)}, highest #{label(Enum.max(values), unit)}"
     end
   end
 
@@ -174,14 +175,14 @@ defmodule Sidekick.Panel.Chart do
   end
 
   # The ends and the middle, as ages: what a glance asks is how long ago.
-  defp time_ticks([], _to_x), do: []
+  defp time_ticks([], _to_x, _newest), do: []
 
-  defp time_ticks(samples, to_x) do
+  defp time_ticks(samples, to_x, newest) do
     {{first, _}, {last, _}} = {hd(samples), List.last(samples)}
 
     for at_ms <- Enum.uniq([first, div(first + last, 2), last]) do
       age = last - at_ms
-      %{at: to_x.(at_ms) / 1, value: at_ms, label: if(age == 0, do: "now", else: "−" <> Format.duration(age))}
+      %{at: to_x.(at_ms) / 1, value: at_ms, label: if(age == 0, do: newest, else: "−" <> Format.duration(age))}
     end
   end
 end

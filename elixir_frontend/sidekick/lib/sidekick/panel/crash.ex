@@ -98,14 +98,14 @@ defmodule Sidekick.Panel.Crash do
 
   defp sentence(bundle, reason) do
     ran = section(bundle, :figures)[:ran_ms]
-    after_ms = if is_number(ran), do: " after #{Format.duration(ran)}", else: ""
+    ran = if is_number(ran), do: ", #{Format.duration(ran)} after its start", else: ""
 
     what =
       case bundle[:reason] do
-        :hang -> "Its main loop hung, so it was killed#{after_ms}"
-        {:signal, _} -> "It was ended by #{reason}#{after_ms}"
-        {:exit_status, _} -> "It ended by itself with #{reason}#{after_ms}"
-        _ -> "It ended (#{reason})#{after_ms}"
+        :hang -> "Its main loop hung, so it was killed#{ran}"
+        {:signal, _} -> "It was ended by #{reason}#{ran}"
+        {:exit_status, _} -> "It ended by itself with #{reason}#{ran}"
+        _ -> "It ended (#{reason})#{ran}"
       end
 
     away = if bundle[:while_away] == true, do: ", while sidekick was away", else: ""

@@ -109,7 +109,7 @@ defmodule Sidekick.Panel.Format do
   def ago(_, _), do: @none
 
   # Seconds of an hour-old event are noise; Table.duration/1 already gives two units at most.
-  defp short(ms), do: ms |> Table.duration() |> String.replace_suffix(" 0s", "")
+  defp short(ms), do: ms |> Table.duration() |> String.replace(~r/ 0[smh]$/, "")
 
   @doc """
   A wall-clock time, absolute and in UTC.
@@ -126,6 +126,20 @@ defmodule Sidekick.Panel.Format do
   end
 
   def time(_), do: @none
+
+  @doc """
+  The time of the day alone, where the day is told beside it.
+
+      iex> Sidekick.Panel.Format.clock(1_700_000_000_123)
+      "22:13:20.123"
+  """
+  @spec clock(term()) :: String.t()
+  def clock(at_ms) do
+    case String.split(time(at_ms), " ") do
+      [_date, clock, "UTC"] -> clock
+      _ -> @none
+    end
+  end
 
   @doc "The same for a machine: the `datetime` of a `time` element; nil where there is none."
   @spec iso(term()) :: String.t() | nil

@@ -15,6 +15,7 @@ defmodule Sidekick.Panel.Host do
 
   @streams_max 200
   @samples_max 120
+  @rate_ms 400
   @columns [:lag, :lag_bytes, :buffer, :rate]
 
   @enforce_keys [:node, :samples]
@@ -69,7 +70,7 @@ defmodule Sidekick.Panel.Host do
     host = if is_list(answers.sinks), do: %{host | sinks: Enum.filter(answers.sinks, &is_map/1)}, else: host
     {host, rate} = if is_list(answers.streams), do: streams(host, answers.streams, now_ms), else: {host, nil}
     values = [lag(host), worst(host, :lag_bytes), buffer(host)[:bytes], rate]
-    %{host | samples: Ring.push(host.samples, now_ms, values)}
+    if Ring.due?(host.samples, now_ms), do: %{host | samples: Ring.push(host.samples, now_ms, values)}, else: host
   end
 
   @doc "Takes in how full its buffer is, from an event of the topic `:buffer`."
@@ -114,14 +115,16 @@ defmodule Sidekick.Panel.Host do
     {shown, more} = known |> Enum.sort_by(&{-behind(&1), &1.name}) |> Enum.split(@streams_max)
     appended = Enum.sum(for %{last: last} when is_integer(last) <- known, do: last)
 
-    rate =
+    # Over a shorter time one record more or less would make a rate of hundreds.
+    {rate, since} =
       case host.appended do
-        {then_ms, had} when now_ms > then_ms and appended >= had -> (appended - had) * 1000 / (now_ms - then_ms)
-        _ -> nil
+        {then_ms, _had} when now_ms - then_ms < @rate_ms -> {rate(host), host.appended}
+        {then_ms, had} when appended >= had -> {(appended - had) * 1000 / (now_ms - then_ms), {now_ms, appended}}
+        _ -> {nil, {now_ms, appended}}
       end
 
     streams = Enum.sort_by(shown, & &1.name)
-    {%{host | streams: streams, more_streams: length(more), appended: {now_ms, appended}}, rate}
+    {%{host | streams: streams, more_streams: length(more), appended: since}, rate}
   end
 
   defp worst(%{sinks: sinks}, key) do

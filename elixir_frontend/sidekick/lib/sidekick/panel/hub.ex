@@ -36,6 +36,7 @@ defmodule Sidekick.Panel.Hub do
   @queue_max 20_000
   @store_ms 5_000
   @lanes [:healthy, :suspect]
+  @listed_at_once 20
 
   defstruct [
     :options,
@@ -128,14 +129,14 @@ defmodule Sidekick.Panel.Hub do
   @impl GenServer
   def handle_info({:sidekick_event, node, ref, event}, s) when :erlang.map_get(node, s.refs) == ref do
     if event[:type] == :lagged,
-      do: {:noreply, ask(s, :suspect, [node])},
+      do: {:noreply, s |> unlisted(node) |> ask(:suspect, [node])},
       else: {:noreply, input(s, {:event, node, event})}
   end
 
   def handle_info({:sidekick_node, :up, node, _}, s), do: {:noreply, s |> input({:up, node}) |> ask(:suspect, [node])}
 
   def handle_info({:sidekick_node, :down, node, _}, s) do
-    s = input(%{s | refs: Map.delete(s.refs, node)}, {:down, node})
+    s = input(unlisted(%{s | refs: Map.delete(s.refs, node)}, node), {:down, node})
     {:noreply, remember(s, [node])}
   end
 
@@ -177,7 +178,7 @@ defmodule Sidekick.Panel.Hub do
     case Enum.find(s.asking, fn {_lane, {asking, _}} -> asking == ref end) do
       {lane, {_ref, due}} ->
         s = answered(%{s | asking: Map.delete(s.asking, lane)}, reason)
-        ask(s, lane, MapSet.to_list(due))
+        if lane in @lanes, do: ask(s, lane, MapSet.to_list(due)), else: s
 
       nil ->
         %{s | pages: Map.delete(s.pages, ref)}
@@ -191,10 +192,14 @@ defmodule Sidekick.Panel.Hub do
     model =
       Enum.reduce(answers, s.model, fn {node, given}, model -> Model.reduce(model, {:answers, node, given}, now_ms) end)
 
-    listed = for({node, %{info: {:ok, _}}} <- answers, into: s.listed, do: node)
     # One that went meanwhile took its subscription with it.
     refs = for {node, ref} <- refs, match?(%{state: :up}, model.hosts[node]), into: s.refs, do: {node, ref}
-    soon(%{s | model: model, refs: refs, listed: listed})
+    soon(list_crashes(%{s | model: model, refs: refs}))
+  end
+
+  defp answered(s, {:crashes, nodes, lists}) do
+    s = Enum.reduce(lists, s, fn {node, lists}, s -> input(s, {:crashes, node, lists}) end)
+    list_crashes(%{s | listed: MapSet.union(s.listed, MapSet.new(nodes))})
   end
 
   defp answered(s, _reason), do: s
@@ -209,19 +214,35 @@ defmodule Sidekick.Panel.Hub do
         %{s | asking: Map.put(asking, lane, {ref, due})}
 
       _ ->
-        {new, unlisted} = {Enum.reject(nodes, &is_map_key(s.refs, &1)), Enum.reject(nodes, &(&1 in s.listed))}
+        new = Enum.reject(nodes, &is_map_key(s.refs, &1))
         hub = self()
-        {_pid, ref} = spawn_monitor(fn -> exit(asked(nodes, new, unlisted, hub)) end)
+        {_pid, ref} = spawn_monitor(fn -> exit(asked(nodes, new, hub)) end)
         %{s | asking: Map.put(asking, lane, {ref, MapSet.new()})}
     end
   end
 
   # Subscribed before it is asked: what happens between the two is told by an event, and not lost.
-  defp asked(nodes, new, unlisted, hub) do
+  defp asked(nodes, new, hub) do
     refs = for {node, {:ok, ref}} <- Sidekick.multi_request(new, {:subscribe, hub, @topics}), do: {node, ref}
-    answers = nodes |> Asking.all() |> Asking.with_crashes(unlisted)
-    {:answers, answers, refs}
+    {:answers, Asking.all(nodes), refs}
   end
+
+  # Once after it came, or after its events were missed: then events tell. Lists are read from disk there, so not of all at once.
+  defp list_crashes(%{asking: %{crashes: _}} = s), do: s
+
+  defp list_crashes(s) do
+    case Enum.take(for({node, %{state: :up}} <- s.model.hosts, node not in s.listed, do: node), @listed_at_once) do
+      [] ->
+        s
+
+      nodes ->
+        wanted = for node <- nodes, do: {node, MapSet.to_list(Model.ids(s.model, node))}
+        {_pid, ref} = spawn_monitor(fn -> exit({:crashes, nodes, Asking.crashes(wanted)}) end)
+        %{s | asking: Map.put(s.asking, :crashes, {ref, MapSet.new()})}
+    end
+  end
+
+  defp unlisted(s, node), do: %{s | listed: MapSet.delete(s.listed, node)}
 
   defp input(s, input) do
     model = Model.reduce(s.model, input, now_ms())
@@ -273,7 +294,7 @@ defmodule Sidekick.Panel.Hub do
         )
 
         pages = Map.new(s.pages, fn {ref, page} -> {ref, %{page | pending: :all}} end)
-        %{s | overflows: s.overflows + 1, pages: pages}
+        %{s | overflows: s.overflows + 1, pages: pages, listed: MapSet.new()}
 
       _ ->
         s

@@ -6,8 +6,9 @@ defmodule Sidekick.Panel.Model do
 
     * `{:known, [%{node:, connected:, since_ms:}]}` - the nodes of a connector
     * `{:up, node}`, `{:down, node}`, `{:forgotten, node}`
-    * `{:answers, node, %{info:, servers:, sinks:, streams:, crashes:, asked_ms:}}` - what a sidekick answered, each `{:ok, value}` or
-      `{:error, _}`; `crashes` is `%{id => [summary]}`, `asked_ms` when it was asked. A whole picture: servers that are not in it are gone
+    * `{:answers, node, %{info:, servers:, sinks:, streams:, asked_ms:}}` - what a sidekick answered, each `{:ok, value}` or
+      `{:error, _}`; `asked_ms` is when it was asked. A whole picture: servers that are not in it are gone
+    * `{:crashes, node, %{id => [summary]}}` - the crashes that servers had
     * `{:event, node, event}` - what a subscription told
     * `{:remembered, [summary]}` - what the store remembers (`Sidekick.Panel.Memory`); used only where nothing fresher is known
     * `{:store, map}` - what is known of the store
@@ -87,6 +88,7 @@ defmodule Sidekick.Panel.Model do
       when is_atom(type) and is_integer(at_ms) and is_map_key(model.hosts, node),
       do: happened(model, node, topic, event, now_ms)
 
+  def reduce(model, {:crashes, node, %{} = lists}, _now_ms), do: Enum.reduce(lists, model, &listed(&2, node, &1))
   def reduce(model, {:remembered, summaries}, _now_ms), do: Enum.reduce(summaries, model, &remember/2)
   def reduce(model, {:store, store}, _now_ms) when store == model.store, do: model
   def reduce(model, {:store, store}, _now_ms), do: mark(%{model | store: store}, :store)
@@ -117,8 +119,7 @@ defmodule Sidekick.Panel.Model do
         statuses = for %{id: id} = status when is_binary(id) <- statuses, do: status
         gone = MapSet.difference(ids(model, host.node), MapSet.new(statuses, & &1.id))
         model = Enum.reduce(gone, model, &remove(&2, host.node, &1))
-        model = Enum.reduce(statuses, model, &status(&2, host, &1, {answers[:asked_ms] || now_ms, now_ms}))
-        Enum.reduce(answers[:crashes] || %{}, model, &listed(&2, host.node, &1))
+        Enum.reduce(statuses, model, &status(&2, host, &1, {answers[:asked_ms] || now_ms, now_ms}))
 
       nil ->
         model
@@ -162,11 +163,13 @@ defmodule Sidekick.Panel.Model do
     end
   end
 
-  defp newest_crash(model, %{number: number} = entry) do
+  defp newest_crash(model, entry) do
     case model.servers[{entry.node, entry.id}] do
-      %{crash: %{number: known}} when known >= number -> model
-      %Server{} = server -> put(model, %{server | crash: Map.take(entry, [:number, :at_ms, :reason, :script_line])})
-      nil -> model
+      %Server{} = server ->
+        put(model, Server.crashed(server, Map.take(entry, [:number, :at_ms, :reason, :script_line])))
+
+      nil ->
+        model
     end
   end
 

@@ -101,7 +101,7 @@ defmodule Sidekick.Panel.Query do
   def sort_by(%__MODULE__{} = query, sort) when sort in @sorts, do: %{query | sort: sort, order: order(sort), page: 1}
 
   @doc """
-  The rows of the page. The order is total: rows that are equal in what is sorted by stand by name and node, so that no row jumps.
+  The rows of the page. The order is total: rows that are equal in what is sorted by stand by node and name, so that no row jumps.
   What is not known stands last, whichever way it is sorted. A page beyond the last is the last.
   """
   @spec run(t(), [Row.t()]) :: result()
@@ -134,8 +134,8 @@ defmodule Sidekick.Panel.Query do
   end
 
   defp sort(rows, %{sort: sort, order: order}) do
-    {known, unknown} = rows |> Enum.sort_by(&{&1.name, &1.node}) |> Enum.split_with(&(value(&1, sort) != nil))
-    # Stable, so what is equal keeps the order by name.
+    {known, unknown} = rows |> Enum.sort_by(&{&1.node, &1.name}) |> Enum.split_with(&(value(&1, sort) != nil))
+    # Stable, so what is equal keeps the order by node and name.
     Enum.sort_by(known, &value(&1, sort), order) ++ unknown
   end
 

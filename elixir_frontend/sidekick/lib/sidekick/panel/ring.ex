@@ -24,12 +24,17 @@ defmodule Sidekick.Panel.Ring do
   @at_bytes 8
   @value_bytes 4
   @unknown -1.0
+  @apart_ms 100
   # The largest that 32 bits hold.
   @most 3.4e38
 
   @doc "An empty ring for these figures, of at most `max` samples."
   @spec new([atom()], pos_integer()) :: t()
   def new(columns, max) when max > 0, do: %__MODULE__{columns: columns, max: max}
+
+  @doc "Whether the newest sample is so old that another one says more: two of the same moment make a line of nothing."
+  @spec due?(t(), integer()) :: boolean()
+  def due?(ring, at_ms), do: ring.count == 0 or at_ms - last_ms(ring) >= @apart_ms
 
   @doc "One more sample; the oldest goes where the ring is full. A time before the newest is taken as the newest's."
   @spec push(t(), integer(), [number() | nil]) :: t()

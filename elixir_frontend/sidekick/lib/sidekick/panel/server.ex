@@ -61,7 +61,10 @@ defmodule Sidekick.Panel.Server do
     server = if server.touched_ms < asked_ms, do: settle(server, status), else: server
     server = %{server | status: status, lag: lag, remembered_ms: nil}
     values = [figure(server, :frame_ms), memory(server), figure(server, :cpu_percent), figure(server, :players), lag]
-    %{server | samples: Ring.push(server.samples, now_ms, values)}
+
+    if Ring.due?(server.samples, now_ms),
+      do: %{server | samples: Ring.push(server.samples, now_ms, values)},
+      else: server
   end
 
   defp settle(server, status), do: %{server | state: status[:state], since_ms: status[:since_ms]}
@@ -80,6 +83,23 @@ defmodule Sidekick.Panel.Server do
   @doc "Puts something onto the timeline: an action of an operator, too."
   @spec note(t(), moment()) :: t()
   def note(server, moment), do: %{server | timeline: Enum.take([moment | server.timeline], @timeline_max)}
+
+  @doc "A crash is known of it; one that no event told of comes onto the timeline where it belongs."
+  @spec crashed(t(), map()) :: t()
+  def crashed(server, %{number: number, at_ms: at_ms} = crash) do
+    server = if number > number_of(server.crash), do: %{server | crash: crash}, else: server
+
+    if Enum.any?(server.timeline, &(&1.kind == :crash and &1.number == number)) do
+      server
+    else
+      moment = %{at_ms: at_ms, kind: :crash, text: moment(:crash, crash), number: number}
+      timeline = [moment | server.timeline] |> Enum.sort_by(&(-&1.at_ms)) |> Enum.take(@timeline_max)
+      %{server | timeline: timeline}
+    end
+  end
+
+  defp number_of(nil), do: 0
+  defp number_of(%{number: number}), do: number
 
   @doc "A figure of its health; nil where it is not told."
   @spec figure(t(), atom()) :: number() | nil
@@ -109,10 +129,6 @@ defmodule Sidekick.Panel.Server do
     do: %{server | state: state, since_ms: at_ms, remembered_ms: nil}
 
   defp change(server, :quarantined, %{at_ms: at_ms}), do: %{server | state: :quarantined, since_ms: at_ms}
-
-  defp change(server, :crash, %{number: number, at_ms: at_ms} = event) do
-    %{server | crash: %{number: number, at_ms: at_ms, reason: event[:reason], script_line: event[:script_line]}}
-  end
 
   defp change(server, :started, event) do
     %{server | status: Map.merge(server.status, Map.take(event, [:os_pid, :epoch, :start_number, :adopted]))}

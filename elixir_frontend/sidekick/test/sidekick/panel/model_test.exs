@@ -44,8 +44,7 @@ defmodule Sidekick.Panel.ModelTest do
     assert %{number: 1, script_line: "res://main.gd:1"} = server.crash
     assert [%{node: @node, id: "lobby", number: 1}] = model.crashes
     summary = %{number: 1, at_ms: start_ms() + 1, reason: "hang", script_line: nil, bytes: 10}
-    listed = Map.put(answers(["lobby"]), :crashes, %{"lobby" => [summary, %{summary | number: 2}]})
-    model = model([{:answers, @node, listed}], model)
+    model = model([{:crashes, @node, %{"lobby" => [summary, %{summary | number: 2}, :junk], "other" => :junk}}], model)
     assert Enum.map(model.crashes, & &1.number) == [2, 1]
     assert :crashed in codes(model, {:server, {@node, "lobby"}})
   end

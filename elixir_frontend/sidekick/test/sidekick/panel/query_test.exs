@@ -45,13 +45,13 @@ defmodule Sidekick.Panel.QueryTest do
 
   test "the order is total: however the rows come, each page is the same, and all rows are on one page each" do
     :rand.seed(:exsss, 8)
-    rows = Enum.map(1..500, &row/1)
+    rows = Enum.map(1..300, &row/1)
 
     for _ <- 1..15 do
       query = %{random_query() | text: "", state: nil, node: nil, troubled: false, page: 1}
-      %{pages: pages, total: 500} = Query.run(query, rows)
+      %{pages: pages, total: 300} = Query.run(query, rows)
       seen = for page <- 1..pages, row <- Query.run(%{query | page: page}, Enum.shuffle(rows)).rows, do: row
-      assert length(seen) == 500 and Enum.uniq(seen) == seen
+      assert length(seen) == 300 and Enum.uniq(seen) == seen
       assert seen == for(page <- 1..pages, row <- Query.run(%{query | page: page}, rows).rows, do: row)
     end
   end

@@ -7,7 +7,7 @@ defmodule Sidekick.Panel.ShownTest do
   test "any term has a bounded tree" do
     :rand.seed(:exsss, 3)
 
-    for _ <- 1..300 do
+    for _ <- 1..100 do
       lines = term(6) |> Browser.tree(lines: 200)
       assert length(lines) <= 201
       assert Enum.all?(lines, &(String.valid?(&1.text) and String.length(&1.text) <= 300 and &1.depth < 4))
@@ -64,7 +64,7 @@ defmodule Sidekick.Panel.ShownTest do
     }
 
     crash = Crash.read(bundle, :sidekick@a)
-    assert crash.sentence == "It was ended by signal SIGSEGV after 1m 5s."
+    assert crash.sentence == "It was ended by signal SIGSEGV, 1m 5s after its start."
     assert {"Memory", "976.6 KiB"} in crash.facts
     assert [{"lobby/match", _}] = crash.streams
     assert Enum.map(crash.others, & &1.label) |> Enum.take(2) == [":fingerprint", ":new_section"]

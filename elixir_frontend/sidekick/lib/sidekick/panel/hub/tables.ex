@@ -17,7 +17,8 @@ defmodule Sidekick.Panel.Hub.Tables do
   @doc "An empty table of that name; it is gone with the process that made it."
   @spec new(atom(), Attention.limits()) :: t()
   def new(name, limits) do
-    table = :ets.new(name, [:named_table, :protected, :set, read_concurrency: true])
+    # Ordered, so that rows come in the order in which equal ones stand in a list: sorting them is cheap then.
+    table = :ets.new(name, [:named_table, :protected, :ordered_set, read_concurrency: true])
     totals = Totals.of(Model.new(), 0)
 
     :ets.insert(table, [
