@@ -134,9 +134,11 @@ defmodule Sidekick.Panel.Action do
 
   defp told(:ok), do: {:ok, ""}
   defp told({:ok, value}), do: {:ok, inspect(value, limit: 20, printable_limit: 200)}
-  # Without an answer it may have been done, and may still be.
-  defp told({:error, %Error{code: code} = error}) when code in [:timeout, :not_connected],
-    do: {:unknown, Exception.message(error)}
+
+  # Without an answer it may have been done, and may still be. A sidekick uses the same code for a server without a session, with a detail.
+  defp told({:error, %Error{code: code, details: details} = error})
+       when code in [:timeout, :not_connected] and not is_map_key(details, :detail),
+       do: {:unknown, Exception.message(error)}
 
   defp told({:error, %Error{} = error}), do: {:failed, Exception.message(error)}
 
