@@ -31,7 +31,8 @@ defmodule Sidekick.MixProject do
         Client: [Sidekick, Sidekick.Error, Sidekick.Event, Sidekick.Helpers, Sidekick.Helpers.Table, Sidekick.Nodes],
         Store: ~r/^Sidekick\.(Store|Ingest|Options)/,
         Consumers: ~r/^Sidekick\.Consumer/,
-        Fleet: ~r/^Sidekick\.Fleet/
+        Fleet: ~r/^Sidekick\.Fleet/,
+        Panel: ~r/^Sidekick\.Panel/
       ]
     ]
   end

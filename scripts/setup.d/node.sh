@@ -21,23 +21,27 @@ node_prefix_version() {
     printf 'Node.js %s with npm\n' "${version%%[!0-9.]*}"
 }
 
-# npm's own modules are Debian packages too; they find each other by their places under usr/share/nodejs.
+# npm's own modules are Debian packages too; they find each other by NODE_PATH. Debian's node reads parts of its own library from
+# /usr/share/nodejs at start, by a path that is compiled in: a path of the same length stands for the directory that the wrapper opens.
 node_build() {
     local tree=$1 out=$2 final=$3
-    debs_unpack_closure trixie "$tree" '^(lib|zlib1g$|node|npm$)' '^(lib(perl|python|js-|gcc-1|llvm)|node-gyp$|nodejs-doc$)' nodejs npm
+    debs_unpack_closure trixie "$tree" '^(lib|zlib1g$|node|npm$)' '^(lib(perl|python|gcc-1|llvm)|nodejs-doc$)' nodejs npm
     mkdir -p "$out/usr/bin" "$out/usr/share" "$out/bin"
     mv "$tree/usr/bin/node" "$out/usr/bin/node"
     mv "$tree/usr/share/nodejs" "$out/usr/share/"
     [[ -d $tree/usr/share/node_modules ]] && mv "$tree/usr/share/node_modules" "$out/usr/share/"
-    ln -s ../usr/bin/node "$out/bin/node"
-    # Debian's node looks for modules in /usr/share/nodejs; here they are elsewhere.
+    prefix_libraries "$tree" "$out"
+    prefix_patch "$out" "$final"
+    LC_ALL=C sed -i 's#/usr/share/nodejs/#/proc/self/fd/9///#g' "$out/usr/bin/node" "$out"/lib/libnode.so.*
+    cat >"$out/bin/node" <<NODE
+#!/bin/sh
+exec $final/usr/bin/node "\$@" 9<$final/usr/share/nodejs
+NODE
     cat >"$out/bin/npm" <<NPM
 #!/bin/sh
 NODE_PATH=$final/usr/share/nodejs exec $final/bin/node $final/usr/share/nodejs/npm/bin/npm-cli.js "\$@"
 NPM
-    chmod +x "$out/bin/npm"
-    prefix_libraries "$tree" "$out"
-    prefix_patch "$out" "$final"
+    chmod +x "$out/bin/node" "$out/bin/npm"
 }
 
 node_verify() {

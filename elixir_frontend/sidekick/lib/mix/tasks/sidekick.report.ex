@@ -58,8 +58,8 @@ defmodule Mix.Tasks.Sidekick.Report do
     sampled = bundles ++ [for_ms: for_ms]
 
     case opts[:frontend] do
-      nil -> sidekicks(Enum.map(nodes, &String.to_atom/1), sampled)
-      frontend -> frontend(String.to_atom(frontend), bundles, sampled)
+      nil -> sidekicks(Enum.map(nodes, &named/1), sampled)
+      frontend -> frontend(named(frontend), bundles, sampled)
     end
   end
 
@@ -92,7 +92,7 @@ defmodule Mix.Tasks.Sidekick.Report do
       host = peer |> String.split("@") |> List.last()
       domain = if String.contains?(host, "."), do: :longnames, else: :shortnames
       local = if host == "127.0.0.1", do: "@127.0.0.1", else: ""
-      name = String.to_atom("sidekick_report_#{System.pid()}#{local}")
+      name = named("sidekick_report_#{System.pid()}#{local}")
 
       case :net_kernel.start(name, %{name_domain: domain, hidden: true}) do
         {:ok, _} ->
@@ -106,13 +106,16 @@ defmodule Mix.Tasks.Sidekick.Report do
 
       case File.read(cookie_file) do
         {:ok, cookie} ->
-          Node.set_cookie(cookie |> String.trim() |> String.to_atom())
+          Node.set_cookie(cookie |> String.trim() |> named())
 
         {:error, reason} ->
           fail("cannot read the cookie #{cookie_file}: #{:file.format_error(reason)}; name it with --cookie-file")
       end
     end
   end
+
+  # Of what the operator types, in a VM that ends with this task.
+  defp named(text), do: :"#{text}"
 
   @spec usage(String.t()) :: no_return()
   defp usage(message), do: stop("#{message}\n(mix help sidekick.report)", 2)

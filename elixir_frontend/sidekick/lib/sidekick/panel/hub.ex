@@ -51,6 +51,7 @@ defmodule Sidekick.Panel.Hub do
     listed: MapSet.new(),
     pages: %{},
     flushing: false,
+    again: false,
     overflows: 0
   ]
 
@@ -146,7 +147,7 @@ defmodule Sidekick.Panel.Hub do
 
   def handle_info(:sample, s) do
     Process.send_after(self(), :sample, s.options.sample_ms)
-    s = s |> keep_up() |> connect()
+    s = %{s | again: true} |> keep_up() |> connect()
     {healthy, suspect} = Enum.split_with(Map.values(s.model.hosts), &(&1.state == :up))
     asked = for %{state: state, node: node} <- suspect, state != :offline, do: node
     {:noreply, s |> ask(:healthy, Enum.map(healthy, & &1.node)) |> ask(:suspect, asked) |> soon()}
@@ -259,9 +260,9 @@ defmodule Sidekick.Panel.Hub do
 
   defp flush(s) do
     {changed, model} = Model.take(s.model)
-    {tables, changes} = Tables.publish(s.tables, model, changed, now_ms())
+    {tables, changes} = Tables.publish(s.tables, model, changed, s.again, now_ms())
     pages = Map.new(s.pages, fn {ref, page} -> {ref, page |> pend(changes) |> tell(tables.version)} end)
-    %{s | model: model, tables: tables, pages: pages}
+    %{s | model: model, tables: tables, pages: pages, again: false}
   end
 
   defp pend(%{pending: :all} = page, _changes), do: page

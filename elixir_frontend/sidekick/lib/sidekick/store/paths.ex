@@ -15,6 +15,8 @@ defmodule Sidekick.Store.Paths do
                                                                  %{record:, reason:, at_ms:}
       [:sidekick, :fleet, node, id]                              what should run there (`Sidekick.Fleet`)
       [:sidekick, :fleet_applied, node, id]                      what the fleet put there
+      [:sidekick, :panel, :seen, node]                           what a sidekick was like when it was last seen (`Sidekick.Panel.Memory`)
+      [:sidekick, :panel, :audit, :done | :denied, id]           who did what (`Sidekick.Panel.Audit`)
       [:sidekick, :procedures, name]                             stored procedures
   """
 

@@ -108,7 +108,7 @@ defmodule Sidekick.Panel.HubTest do
 
   test "a page that ends is forgotten, and one more is told everything at once" do
     hub = start_hub!()
-    page = spawn(fn -> Process.sleep(:infinity) end)
+    page = spawn(fn -> receive(do: (:end -> :ok)) end)
     {:ok, _} = Panel.subscribe(page, hub)
     assert %{pages: 1} = Hub.figures(hub)
     Process.exit(page, :kill)

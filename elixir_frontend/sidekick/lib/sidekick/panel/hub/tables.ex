@@ -32,11 +32,10 @@ defmodule Sidekick.Panel.Hub.Tables do
     %__MODULE__{table: table, limits: limits}
   end
 
-  @doc "Writes what changed, and answers what pages are to be told."
-  @spec publish(t(), Model.t(), MapSet.t(), integer()) :: {t(), MapSet.t()}
-  def publish(tables, model, changed, now_ms) do
-    # A reason tells how long it has lasted, so what has one is looked at again.
-    due = MapSet.union(changed, MapSet.new(Map.keys(tables.reasons)))
+  @doc "Writes what changed, and answers what pages are to be told. A reason tells how long it has lasted: with `again` all are written anew."
+  @spec publish(t(), Model.t(), MapSet.t(), boolean(), integer()) :: {t(), MapSet.t()}
+  def publish(tables, model, changed, again, now_ms) do
+    due = if again, do: MapSet.union(changed, MapSet.new(Map.keys(tables.reasons))), else: changed
     tables = Enum.reduce(due, %{tables | version: tables.version + 1}, &write(&1, &2, model, now_ms))
     attention = tables.reasons |> Map.values() |> Enum.concat() |> Attention.sort()
     totals = Totals.of(model, length(attention))
