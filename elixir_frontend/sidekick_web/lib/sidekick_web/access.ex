@@ -57,11 +57,16 @@ defmodule SidekickWeb.Access do
   defp away(socket, %{login: nil, base: base}), do: redirect(socket, to: base <> "/")
 
   defp away(socket, %{login: login}) do
-    back =
-      if uri = socket.assigns[:uri], do: "?" <> URI.encode_query(back: "#{uri.path}#{uri.query && "?" <> uri.query}")
-
+    back = with %URI{path: path, query: query} <- address(socket), do: "?" <> URI.encode_query(back: back(path, query))
     redirect(socket, to: "#{login}#{back}")
   end
+
+  # A first request is not handled yet, but holds its address.
+  defp address(%{assigns: %{uri: uri}}), do: uri
+  defp address(socket), do: if(connected?(socket), do: nil, else: get_connect_info(socket, :uri))
+
+  defp back(path, none) when none in [nil, ""], do: path
+  defp back(path, query), do: "#{path}?#{query}"
 end
 
 defmodule SidekickWeb.Forbidden do

@@ -35,7 +35,10 @@ defmodule SidekickWeb.Assets do
       )
 
     # Plug.Static looks at the whole path, of which the first part is where the panel is mounted.
-    case Plug.Static.call(%{conn | path_info: [file], script_name: []}, opts) do
+    # A script is refused by the protection against forgery as something that another site might read; these are public.
+    conn = Plug.Conn.put_private(%{conn | path_info: [file], script_name: []}, :plug_skip_csrf_protection, true)
+
+    case Plug.Static.call(conn, opts) do
       %{halted: true} = sent -> sent
       _ -> missing(conn)
     end

@@ -9,7 +9,7 @@ defmodule SidekickWeb.Endpoint do
     longpoll: [connect_info: [session: {SidekickWeb.Session, :options, []}]]
 
   plug Plug.RequestId
-  plug Plug.Telemetry, event_prefix: [:phoenix, :endpoint]
+  plug Plug.Telemetry, event_prefix: [:phoenix, :endpoint], log: :debug
   plug SidekickWeb.Headers
   # Of requests only the login form is read.
   plug Plug.Parsers, parsers: [:urlencoded], length: 10_000

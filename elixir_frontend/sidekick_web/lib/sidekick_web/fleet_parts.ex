@@ -162,7 +162,7 @@ defmodule SidekickWeb.FleetParts do
             <td class="number"><.spark samples={row.lags} label="upload lag" /> {row.lag}</td>
             <td class="number">{row.memory}</td>
             <td class="number">{row.restarts}</td>
-            <td><.ago at={row.since_ms} /></td>
+            <td><.ago at={row.since_ms} as="span" /></td>
             <td class="reason"><.reason reason={row.reason} /></td>
           </tr>
         </tbody>

@@ -47,7 +47,7 @@ defmodule SidekickWeb.Layouts do
       </nav>
       <div class="who">
         <span title={"role: #{@user.role}"}>{@user.name} <small>{@user.role}</small></span>
-        <form :if={@mounted.login} action="/logout" method="post">
+        <form :if={@mounted.login && @user[:expires_ms]} action="/logout" method="post">
           <input type="hidden" name="_csrf_token" value={get_csrf_token()} />
           <button class="plain">Log out</button>
         </form>

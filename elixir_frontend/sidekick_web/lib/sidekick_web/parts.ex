@@ -28,7 +28,7 @@ defmodule SidekickWeb.Parts do
     quarantined: "bad",
     offline: "bad"
   }
-  @harmful [:kill, :stop, :forget_sink]
+  @harmful [:kill, :stop]
 
   attr :state, :atom, required: true
   attr :old, :boolean, default: false, doc: "whether this was so when it was last seen"
@@ -46,10 +46,15 @@ defmodule SidekickWeb.Parts do
 
   attr :at, :any, required: true, doc: "wall clock in ms"
 
+  attr :as, :string,
+    default: "ago",
+    values: ~w(ago span),
+    doc: "whether it is said how long ago it was, or how long it lasts"
+
   @doc "A time: how long ago, and when on hover. app.js makes the age of it, and keeps it right."
   def ago(assigns) do
     ~H"""
-    <time datetime={Format.iso(@at)} title={Format.time(@at)} data-ago={is_integer(@at)}>{Format.time(@at)}</time>
+    <time datetime={Format.iso(@at)} title={Format.time(@at)} data-ago={is_integer(@at) && @as}>{Format.time(@at)}</time>
     """
   end
 

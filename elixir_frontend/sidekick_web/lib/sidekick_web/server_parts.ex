@@ -152,7 +152,7 @@ defmodule SidekickWeb.ServerParts do
   @doc "Its state as a tree."
   def tree(assigns) do
     ~H"""
-    <section class="card" aria-label="State">
+    <section class="card">
       <form id="state-search" class="filters" phx-change="search_state" phx-submit="search_state" role="search">
         <label><span>Search</span><input type="search" name="q" value={@search} phx-debounce="150" maxlength="100" /></label>
         <button type="button" phx-click="load_state" disabled={@loading}>{if @loading, do: "Reading …", else: "Read again"}</button>
@@ -162,7 +162,7 @@ defmodule SidekickWeb.ServerParts do
       <p :if={@state == %{}} class="notice empty">No state yet: call Sidekick.set_state(key, value) in the game.</p>
       <p :if={@state not in [nil, %{}] and @lines == []} class="notice empty">Nothing fits the search.</p>
       <p :if={@state == nil and @error == nil} class="notice loading">The state is being read.</p>
-      <div class="tree">
+      <div class="tree" role="region" tabindex="0" aria-label="State as a tree">
         <div :for={line <- @lines} class={["node", "depth-#{min(line.depth, 6)}"]}>
           <span class="label" title={line.label}>{line.label}</span>
           <span class={["value", line.kind]}>{line.text}<small :if={line.more > 0}> {Format.count(line.more)} not shown</small></span>

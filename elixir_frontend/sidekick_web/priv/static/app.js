@@ -15,6 +15,7 @@
   const age = time => {
     const ms = Date.now() - ahead_ms - Date.parse(time.dateTime)
     if (Number.isNaN(ms)) return time.textContent
+    if (time.dataset.ago === "span") return span(Math.max(0, ms))
     if (Math.abs(ms) < 2000) return "now"
     return ms > 0 ? `${span(ms)} ago` : `in ${span(-ms)}`
   }

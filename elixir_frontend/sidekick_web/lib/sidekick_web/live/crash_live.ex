@@ -148,7 +148,7 @@ defmodule SidekickWeb.CrashLive do
 
   defp block(assigns) do
     ~H"""
-    <section :if={@lines != []} class="card" aria-label={@title}>
+    <section :if={@lines != []} class="card">
       <h2>{@title} <small>{Format.count(length(@lines))}</small></h2>
       <pre class="block" tabindex="0" role="region" aria-label={@title}>{Enum.join(@lines, "\n")}</pre>
     </section>

@@ -116,7 +116,7 @@ defmodule SidekickWeb.ServerLive do
     <div class="title">
       <h1 title={@id}>{Format.text(@id, 120)}</h1>
       <.state :if={@server} state={@server.state} old={not @up} />
-      <span :if={@server} class="since">for <.ago at={@server.since_ms} /></span>
+      <span :if={@server} class="since">for <.ago at={@server.since_ms} as="span" /></span>
     </div>
     <.notice notice={@notice} />
     <%= if @server do %>

@@ -9,7 +9,7 @@ defmodule SidekickWeb.StoreLive do
   @per 50
   @hosts_per 200
   # Sinks that fare well say little; those that lag stand first.
-  @sinks_max 50
+  @sinks_max 20
 
   @impl Phoenix.LiveView
   def mount(_params, _session, socket), do: {:ok, assign(socket, page: :store, page_title: "Streams and store")}
