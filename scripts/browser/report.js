@@ -113,7 +113,9 @@ async function main([pictures, ...files]) {
           const name = path.basename(file);
           const { context, page, faults } = await open(browser, file, size, scheme);
           const words = expected[name] || [];
-          const wrong = [...faults, ...(await page.evaluate(layout, { headings, words })), ...(await violations(page))];
+          const wrong = [...faults, ...(await page.evaluate(layout, { headings, words }))];
+          // Two thousand rows are one row two thousand times: axe-core takes a minute for them, so it looks at them once.
+          if (name !== 'large.html' || (size === sizes[0] && scheme === schemes[0])) wrong.push(...(await violations(page)));
           // The top is enough to look at; a software renderer takes long for tens of thousands of pixels.
           const height = Math.min(await page.evaluate(() => document.documentElement.scrollHeight), 5000);
           const picture = path.join(pictures, `${path.basename(name, '.html')}-${size.width}-${scheme}.png`);

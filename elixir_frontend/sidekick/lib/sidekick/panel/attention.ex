@@ -231,7 +231,7 @@ defmodule Sidekick.Panel.Attention do
             nil,
             "The buffer of #{host.node} is full (#{Format.bytes(buffer[:bytes])} of #{Format.bytes(buffer[:max_bytes])}): " <>
               "games are told to wait, or records are dropped, as configured.",
-            "Bring its sinks back, or give it more `max_bytes`."
+            "Bring its sinks back, or give it more room (max_bytes)."
           )
         ]
 

@@ -2,7 +2,7 @@ defmodule Sidekick.Panel.Audit do
   @moduledoc """
   Who did what, when, and what came of it; kept in Khepri, so that it outlives this node and is the same on all members.
 
-      [:sidekick, :panel, :audit, :done | :denied, <<at_ms::64, random::64>>]    the entry as a map
+      [:sidekick, :panel, :audit, :done | :denied, <<at_ms::64, count::64, random::32>>]    the entry as a map
 
   An entry: `%{at_ms:, who:, role:, action:, target:, outcome:, detail:, from:}`; `outcome` is `:ok`, `:failed`, `:unknown` (no answer
   in time: it may have happened) or `:denied`. A new one is told by
@@ -35,7 +35,9 @@ defmodule Sidekick.Panel.Audit do
   def write(entry, store \\ :sidekick_store) do
     entry = bounded(entry)
     kind = if entry.outcome == :denied, do: :denied, else: :done
-    path = path(kind) ++ [<<entry.at_ms::64>> <> :crypto.strong_rand_bytes(8)]
+    # In the order in which they were written, also within one millisecond.
+    count = System.unique_integer([:monotonic, :positive])
+    path = path(kind) ++ [<<entry.at_ms::64, count::64>> <> :crypto.strong_rand_bytes(4)]
 
     with :ok <- :khepri.put(store, path, entry, %{timeout: @timeout_ms}) do
       Watch.changed(:audit, store)

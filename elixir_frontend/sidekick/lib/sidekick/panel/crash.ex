@@ -55,7 +55,7 @@ defmodule Sidekick.Panel.Crash do
       number: whole(bundle[:number]),
       at_ms: whole(bundle[:at_ms]),
       reason: reason,
-      sentence: sentence(bundle, reason),
+      sentence: bundle |> Map.put_new(:detail, nil) |> sentence(reason),
       script_line: text(output[:script_line]),
       facts: facts(bundle, section(bundle, :figures), section(bundle, :versions)),
       script_backtrace: texts(output[:script_backtrace]),
@@ -96,12 +96,14 @@ defmodule Sidekick.Panel.Crash do
   def escape(text),
     do: text |> String.replace(~r/\s*\R\s*/, " ") |> String.replace(~r/[\\`*_{}\[\]()<>#+|~!&@-]/, "\\\\\\0")
 
-  defp sentence(bundle, reason) do
+  defp sentence(%{detail: detail} = bundle, reason) do
     ran = section(bundle, :figures)[:ran_ms]
     ran = if is_number(ran), do: ", #{Format.duration(ran)} after its start", else: ""
 
     what =
       case bundle[:reason] do
+        # The detail says that it hung, and where.
+        :hang when is_binary(detail) -> "It was killed#{ran}"
         :hang -> "Its main loop hung, so it was killed#{ran}"
         {:signal, _} -> "It was ended by #{reason}#{ran}"
         {:exit_status, _} -> "It ended by itself with #{reason}#{ran}"
@@ -109,8 +111,7 @@ defmodule Sidekick.Panel.Crash do
       end
 
     away = if bundle[:while_away] == true, do: ", while sidekick was away", else: ""
-    detail = if is_binary(bundle[:detail]), do: ": #{Format.text(bundle[:detail], 300)}", else: ""
-    what <> away <> detail <> if(detail == "", do: ".", else: "")
+    what <> away <> if(is_binary(detail), do: ": #{Format.text(detail, 300)}", else: ".")
   end
 
   defp facts(bundle, figures, versions) do

@@ -20,7 +20,7 @@ defmodule Sidekick.Panel.Notice do
     notice(
       :empty,
       "No sidekick is known yet.",
-      "Name them in `nodes:` (SIDEKICK_NODES), or let one upload to this node: whoever uploads is known from then on."
+      "Name them in the option :nodes (SIDEKICK_NODES), or let one upload to this node: whoever uploads is known from then on."
     )
   end
 
@@ -52,7 +52,7 @@ defmodule Sidekick.Panel.Notice do
       notice(
         :error,
         "The store does not run on this node.",
-        "Start `{Sidekick, data_dir: …}`, and look at the log for why it ended."
+        "Start it ({Sidekick, data_dir: …}), and look at the log for why it ended."
       )
 
   @doc "What to say of a sidekick that is not as it should be; nil where it is."

@@ -130,6 +130,10 @@ defmodule Sidekick.Panel.ActionTest do
     assert Enum.frequencies_by(entries, & &1.outcome) == %{ok: 10, denied: 5}
     assert Enum.map(entries, & &1.at_ms) == entries |> Enum.map(& &1.at_ms) |> Enum.sort(:desc)
     assert hd(entries).at_ms == 1_030
+    # Within one millisecond the order is that in which they were written.
+    for n <- 1..50, do: :ok = Audit.write(%{at_ms: 2_000, who: "#{n}", action: :kill, role: nil, outcome: :ok}, store)
+    {:ok, same} = Audit.list([limit: 50], store)
+    assert Enum.map(same, & &1.who) == for(n <- 50..1//-1, do: "#{n}")
     assert {:ok, [%{who: "w30"}]} = Audit.list([who: "w30", outcome: :ok, limit: 5], store)
     # Text without end is cut.
     :ok =

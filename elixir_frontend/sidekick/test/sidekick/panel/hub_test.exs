@@ -69,7 +69,8 @@ defmodule Sidekick.Panel.HubTest do
       )
     end)
 
-    assert [%{subject: {:server, ^victim}, code: :quarantined} | _] = Panel.attention(hub)
+    # Rows are written one by one and what they come to after them; pages are told once all of it is there.
+    eventually(fn -> match?([%{subject: {:server, ^victim}, code: :quarantined} | _], Panel.attention(hub)) end)
     assert %{rows: [{%{key: ^victim}, _, _} | _]} = Panel.servers(%Query{}, hub)
     assert {_, %{timeline: [%{kind: :quarantined} | _]}, _} = Panel.server(node, id, hub)
     assert length(Panel.crashes(hub)) == 500

@@ -36,8 +36,12 @@ defmodule Sidekick.Panel.LiveTest do
     {_, 0} = System.cmd("sh", ["-c", "kill -9 #{server(hub, node).status.os_pid}"])
     eventually(fn -> match?([%{node: ^node, id: "lobby", number: 1}], Panel.crashes(hub)) end)
     eventually(fn -> match?(%Server{state: :running, crash: %{number: 1}}, server(hub, node)) end)
-    assert [:crash, :ended] -- kinds(hub, node) == []
-    assert Enum.any?(Panel.attention(hub), &(&1.code == :crashed and &1.subject == {:server, {node, "lobby"}}))
+    eventually(fn -> [:crash, :ended] -- kinds(hub, node) == [] end)
+
+    eventually(fn ->
+      Enum.any?(Panel.attention(hub), &(&1.code == :crashed and &1.subject == {:server, {node, "lobby"}}))
+    end)
+
     crash = node |> Sidekick.crash!("lobby", 1) |> Crash.read(node)
     assert crash.sentence =~ "SIGKILL" and crash.server == "lobby"
     assert Enum.any?(crash.log, &(&1.line == "hello from the lobby"))
@@ -51,7 +55,7 @@ defmodule Sidekick.Panel.LiveTest do
     assert {:confirm, %{token: token}} = Panel.act(@operator, {:restart, node, "lobby"}, opts)
     assert :ok = Panel.act(@operator, {:restart, node, "lobby"}, opts ++ [confirm: token])
     eventually(fn -> match?(%Server{state: :running, status: %{os_pid: pid}} when pid != before, server(hub, node)) end)
-    assert :action in kinds(hub, node)
+    eventually(fn -> :action in kinds(hub, node) end)
     assert {:ok, [%{action: :restart, outcome: :ok, who: "op"}, %{detail: "begun"}]} = Audit.list([], instance.store)
 
     tail = LogTail.push(LogTail.new(), Sidekick.logs!(node, "lobby"))

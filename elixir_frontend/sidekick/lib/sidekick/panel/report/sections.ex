@@ -158,6 +158,8 @@ defmodule Sidekick.Panel.Report.Sections do
   end
 
   @doc "The servers that matter most, each with its charts and what happened to it."
+  def details(%{servers: []}), do: notice(Notice.of(:no_servers))
+
   def details(%{servers: servers} = snapshot) do
     {shown, more} = Enum.split(servers, @detailed)
 
