@@ -59,6 +59,7 @@ tell.({:down, d})
 
 tick = fn tick, round ->
   for node <- nodes, node != d, do: tell.({:answers, node, sample.(node, round)})
+  # sleep: the fleet changes as time goes by, that is its whole part
   Process.sleep(2_000)
   tick.(tick, round + 1)
 end

@@ -111,7 +111,7 @@ defmodule SidekickWeb.Actions do
 
   @doc "An action in words, as a heading."
   @spec what(Action.t()) :: String.t()
-  def what({:bulk, kind, targets}), do: "#{verb(kind)} #{length(targets)} servers"
+  def what({:bulk, kind, targets}), do: "#{verb(kind)} #{Action.servers(targets)}"
   def what(action), do: "#{verb(elem(action, 0))} #{Format.text(Action.target(action), 120)}"
 
   defp verb(kind), do: kind |> Format.words() |> String.capitalize()

@@ -54,6 +54,9 @@ defmodule SidekickWeb.LogView do
     assign(socket, log_ref: nil, log_asked: false)
   end
 
+  @doc "The connection to its sidekick was another one: nobody tells anything any more."
+  def lost(socket), do: assign(socket, log_ref: nil, log_asked: false)
+
   @doc "What was there when it was read."
   def read(socket, {:ok, {:ok, ref, lines}}) do
     # What was told meanwhile is newer, and is put behind.

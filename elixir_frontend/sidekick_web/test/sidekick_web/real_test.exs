@@ -68,6 +68,20 @@ defmodule SidekickWeb.RealTest do
     refute has_element?(view, "#lines")
   end
 
+  test "the log goes on after its sidekick was away", %{sidekick: sidekick, node: node} do
+    view = page!("viewer", "/servers/#{node}/lobby/log")
+    shows(view, "#lines .line .text", "hello from the lobby")
+    count = fn -> view |> render() |> LazyHTML.from_document() |> LazyHTML.query("#lines .stdout") |> Enum.count() end
+    before = count.()
+    Binary.kill!(sidekick)
+    shows(view, ".notice.stale", "cannot be reached")
+    Binary.start!(dir: sidekick.dir, node: node)
+    eventually(fn -> count.() == before + 1 end)
+    # Told by an event now, and not only read once.
+    :ok = Sidekick.restart_server(node, "lobby")
+    eventually(fn -> count.() == before + 2 end)
+  end
+
   test "state is read, searched, and read again", %{node: node} do
     view = page!("viewer", "/servers/#{node}/lobby/state")
     shows(view, ".notice.empty", "No state yet")
@@ -123,7 +137,7 @@ defmodule SidekickWeb.RealTest do
     view = page!("operator", "/")
     view |> element("tbody input[type=checkbox]") |> render_click()
     view |> element(".bulk button", "Restart") |> render_click()
-    shows(view, "dialog", "Restart 1 servers?")
+    shows(view, "dialog", "Restart 1 server?")
     before = os_pid(node)
     view |> element("dialog form") |> render_submit()
     GenServer.stop(view.pid)

@@ -57,6 +57,11 @@ defmodule Sidekick.Panel.Action do
   def target({node, id}) when is_binary(id), do: "#{id} on #{node}"
   def target({_kind, node}), do: Atom.to_string(node)
 
+  @doc "How many, in words."
+  @spec servers([target()]) :: String.t()
+  def servers([_]), do: "1 server"
+  def servers(targets), do: "#{Format.count(length(targets))} servers"
+
   defp known({:bulk, kind, [_ | _] = targets} = _action) when kind in @bulk and length(targets) <= @bulk_max,
     do: if(Enum.all?(targets, &target?/1), do: {:ok, kind}, else: :error)
 
@@ -190,7 +195,7 @@ defmodule Sidekick.Panel.Action do
     %{token: token, question: ask(kind, action), expires_ms: expires_ms}
   end
 
-  defp ask(kind, {:bulk, _, targets}), do: "#{verb(kind)} #{length(targets)} servers? #{harm(kind)}"
+  defp ask(kind, {:bulk, _, targets}), do: "#{verb(kind)} #{servers(targets)}? #{harm(kind)}"
   defp ask(kind, action), do: "#{verb(kind)} #{Format.text(target(action), 200)}? #{harm(kind)}"
 
   defp verb(kind), do: kind |> Format.words() |> String.capitalize()

@@ -15,7 +15,7 @@ defmodule SidekickWeb.ServerLive do
     {:ok,
      socket
      |> assign(page: :fleet, node: Names.node(params["node"]), id: params["id"], named: params["node"])
-     |> assign(state: nil, state_error: nil, state_at: nil, state_search: "", state_loading: false)
+     |> assign(host_since_ms: nil, state: nil, state_error: nil, state_at: nil, state_search: "", state_loading: false)
      |> LogView.mount()}
   end
 
@@ -41,8 +41,11 @@ defmodule SidekickWeb.ServerLive do
     notice = host && Notice.of_host(host, System.os_time(:millisecond))
     up = host != nil and host.state == :up
 
+    since_ms = host && host.since_ms
+    # Its subscription ended with the connection, however short the absence was; the log is followed again.
+    socket = if since_ms == socket.assigns.host_since_ms, do: socket, else: LogView.lost(socket)
     socket = assign(socket, server: server, reasons: reasons, crashes: crashes, notice: notice, up: up)
-    # After an absence its log is followed again.
+    socket = assign(socket, host_since_ms: since_ms)
     if up and connected?(socket) and socket.assigns.live_action == :log, do: LogView.follow(socket), else: socket
   end
 
