@@ -125,10 +125,7 @@ async fn start(
     let supervisor = Supervisor::start(
         convert::supervisor_options(&config)?,
         convert::server_specs(&config),
-        Arc::new(ports::BufferActivations(buffer.clone())),
-        Arc::new(sessions.clone()),
-        Arc::new(ports::UploadFacts(buffer.clone())),
-        feed,
+        ports::rooms(&buffer, &sessions, feed),
         phases.servers.clone(),
     )
     .await?;

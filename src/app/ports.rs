@@ -2,9 +2,23 @@
 
 use super::secret;
 use crate::buffer::Buffer;
+use crate::godot::Sessions;
 use crate::ports::{Activation, Activations, BoxFuture, BundleFacts, PortError};
+use crate::supervisor::{Rooms, SessionFeed, event_channel};
 use crate::types::{ServerId, Token};
 use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// What the supervisor works with.
+pub fn rooms(buffer: &Buffer, sessions: &Sessions, feed: SessionFeed) -> Rooms {
+    Rooms {
+        activations: Arc::new(BufferActivations(buffer.clone())),
+        sessions: Arc::new(sessions.clone()),
+        facts: Arc::new(UploadFacts(buffer.clone())),
+        feed,
+        events: event_channel(),
+    }
+}
 
 /// Epochs and tokens, journalled before they are used.
 pub struct BufferActivations(pub Buffer);

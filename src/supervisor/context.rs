@@ -2,6 +2,7 @@
 
 use super::cgroups::Base;
 use super::event::{EventKind, SupervisorEvent};
+use super::feed::SessionFeed;
 use super::group::Groups;
 use super::slot::Slot;
 use super::spec::SupervisorOptions;
@@ -15,6 +16,20 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast;
 use tokio_util::task::TaskTracker;
+
+/// What the supervisor works with.
+pub struct Rooms {
+    /// Where epochs come from.
+    pub activations: Arc<dyn Activations>,
+    /// The sessions.
+    pub sessions: Arc<dyn Sessions>,
+    /// Facts for bundles.
+    pub facts: Arc<dyn BundleFacts>,
+    /// What was given to the sessions as their observer.
+    pub feed: SessionFeed,
+    /// Where events go: who subscribes before the start hears of everything.
+    pub events: broadcast::Sender<SupervisorEvent>,
+}
 
 /// The other rooms and the common channels.
 pub struct Context {

@@ -4,6 +4,7 @@ use super::known::Kind;
 use super::status::{Activity, EndReason, State};
 use crate::types::{Epoch, ServerId, UnixMillis};
 use std::time::Duration;
+use tokio::sync::broadcast;
 
 /// Something happened to a server. Log lines have a channel of their own, so that a flood of output loses no event.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +17,14 @@ pub struct SupervisorEvent {
     pub at_ns: u64,
     /// What.
     pub kind: EventKind,
+}
+
+/// Events a receiver may lag behind.
+const BEHIND: usize = 4_096;
+
+/// A channel of events.
+pub fn event_channel() -> broadcast::Sender<SupervisorEvent> {
+    broadcast::Sender::new(BEHIND)
 }
 
 /// The kinds of events. Durations are monotonic.

@@ -4,7 +4,7 @@ use super::ExitRequest;
 use super::actor::{Actor, Command, Parts, Reply};
 use super::adopt;
 use super::book::LogBook;
-use super::context::Context;
+use super::context::{Context, Rooms};
 use super::error::{SupervisorError, SupervisorStartError};
 use super::event::{EventKind, SupervisorEvent};
 use super::feed::SessionFeed;
@@ -17,7 +17,7 @@ use super::status::{CrashSummary, LogLine, State, Status};
 use super::store::Store;
 use super::tail::Tail;
 use crate::guard::files::{RunFiles, make_private_dir};
-use crate::ports::{Activations, BundleFacts, SessionEvent, SessionObserver, Sessions};
+use crate::ports::{SessionEvent, SessionObserver};
 use crate::shutdown::Shutdown;
 use crate::types::ServerId;
 use std::sync::atomic::AtomicBool;
@@ -27,8 +27,6 @@ use tokio_util::task::TaskTracker;
 
 /// Requests waiting for one server.
 const COMMANDS: usize = 256;
-/// Events a receiver may lag behind.
-const EVENTS: usize = 4_096;
 /// Log lines a receiver may lag behind.
 const LOG_EVENTS: usize = 8_192;
 
@@ -85,17 +83,14 @@ impl Entry {
 
 impl Supervisor {
     /// Makes the directories, adopts what an earlier sidekick left running, starts what is to be started.
-    /// Returns once adoption is decided and before the servers play. `feed` is what was given to the sessions as their observer.
+    /// Returns once adoption is decided and before the servers play.
     ///
     /// # Errors
     /// Where a directory cannot be used, two specs share an id, or the machine allows no more log watches.
     pub async fn start(
         options: SupervisorOptions,
         specs: Vec<ServerSpec>,
-        activations: Arc<dyn Activations>,
-        sessions: Arc<dyn Sessions>,
-        facts: Arc<dyn BundleFacts>,
-        feed: SessionFeed,
+        rooms: Rooms,
         shutdown: Shutdown,
     ) -> Result<Self, SupervisorStartError> {
         for (index, spec) in specs.iter().enumerate() {
@@ -104,12 +99,19 @@ impl Supervisor {
             }
         }
         let options = prepare_dirs(options)?;
+        let Rooms {
+            activations,
+            sessions,
+            facts,
+            feed,
+            events,
+        } = rooms;
         let context = Arc::new(Context {
             options,
             activations,
             sessions,
             facts,
-            events: broadcast::Sender::new(EVENTS),
+            events,
             log_events: broadcast::Sender::new(LOG_EVENTS),
             tail: Tail::start().map_err(SupervisorStartError::Inotify)?,
             tasks: TaskTracker::new(),

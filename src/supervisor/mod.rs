@@ -50,8 +50,9 @@ mod tail;
 mod together;
 
 pub use contain::faults as containment_faults;
+pub use context::Rooms;
 pub use error::{SupervisorError, SupervisorStartError};
-pub use event::{EventKind, SupervisorEvent};
+pub use event::{EventKind, SupervisorEvent, event_channel};
 pub use feed::SessionFeed;
 pub use handle::Supervisor;
 pub use known::Kind;

@@ -7,8 +7,8 @@ use sidekick::ports::{
 };
 use sidekick::shutdown::Shutdown;
 use sidekick::supervisor::{
-    EventKind, ServerSpec, SessionFeed, State, Status, Supervisor, SupervisorEvent,
-    SupervisorOptions,
+    EventKind, Rooms, ServerSpec, SessionFeed, State, Status, Supervisor, SupervisorEvent,
+    SupervisorOptions, event_channel,
 };
 use sidekick::types::{ServerId, Token};
 use std::path::{Path, PathBuf};
@@ -140,7 +140,7 @@ pub fn options(dir: &Path) -> SupervisorOptions {
 }
 
 impl House {
-    /// Starts a supervisor; the servers are added after the event channel is open, so that no event is missed.
+    /// Starts a supervisor with a receiver of all its events.
     pub async fn open(dir: &Path, specs: Vec<ServerSpec>) -> Self {
         Self::with(options(dir), dir, specs).await
     }
@@ -148,18 +148,16 @@ impl House {
     pub async fn with(options: SupervisorOptions, dir: &Path, specs: Vec<ServerSpec>) -> Self {
         let sessions = Arc::new(FakeSessions::default());
         let (feed, shutdown) = (SessionFeed::new(), Shutdown::new());
-        let supervisor = Supervisor::start(
-            options,
-            specs,
-            Arc::new(FileActivations(dir.join("epochs"))),
-            sessions.clone(),
-            Arc::new(FakeFacts),
-            feed.clone(),
-            shutdown.clone(),
-        )
-        .await
-        .unwrap();
-        let events = supervisor.events();
+        let rooms = Rooms {
+            activations: Arc::new(FileActivations(dir.join("epochs"))),
+            sessions: sessions.clone(),
+            facts: Arc::new(FakeFacts),
+            feed: feed.clone(),
+            events: event_channel(),
+        };
+        let events = rooms.events.subscribe();
+        let started = Supervisor::start(options, specs, rooms, shutdown.clone());
+        let supervisor = started.await.unwrap();
         Self {
             dir: dir.to_owned(),
             supervisor,
