@@ -28,6 +28,12 @@ pub trait Activations: Send + Sync + 'static {
     /// Makes the next epoch and a fresh token, durable before this returns. Called before a process is started.
     fn activate<'a>(&'a self, server: &'a ServerId)
     -> BoxFuture<'a, Result<Activation, PortError>>;
+    /// Makes the next epoch with a token that a standby holds already, durable before this returns.
+    fn promote<'a>(
+        &'a self,
+        server: &'a ServerId,
+        token: Token,
+    ) -> BoxFuture<'a, Result<Activation, PortError>>;
     /// The last activation, for the adoption of a process that outlived an earlier sidekick.
     fn current<'a>(
         &'a self,
@@ -39,6 +45,8 @@ pub trait Activations: Send + Sync + 'static {
 pub trait Sessions: Send + Sync + 'static {
     /// From now on only this activation may say `hello` for the server; an older session is closed.
     fn expect(&self, server: &ServerId, activation: &Activation);
+    /// A standby with this token may say `hello`; the answer waits until its token is expected. `None`: no standby may.
+    fn stand_by(&self, server: &ServerId, token: Option<&Token>);
     /// The process is gone or was fenced: close its session after what it had sent was read.
     fn close(&self, server: &ServerId);
     /// Environment by which the process finds its session: `SIDEKICK_SOCKET` or `SIDEKICK_ADDR`, `SIDEKICK_TOKEN`, `SIDEKICK_SERVER`.
@@ -101,6 +109,13 @@ pub enum SessionEvent {
     Drained,
     /// The connection ended.
     Closed,
+    /// A standby has loaded everything and waits.
+    StandbyHello {
+        /// Its own process id, as it says.
+        os_pid: u32,
+    },
+    /// The connection of a waiting standby ended.
+    StandbyClosed,
 }
 
 /// Who listens to sessions (implemented by the supervisor). Must not block.

@@ -141,3 +141,21 @@ fn check_warns_of_containment_that_this_process_could_not_have() {
         "{err}"
     );
 }
+
+#[test]
+fn a_server_has_no_standby_or_one_and_only_with_a_session() {
+    let server = "[[server]]\nid = \"a\"\ncommand = [\"sh\"]\n";
+    let (code, out, err) = sidekick("check", &format!("{server}standby = 1\n"));
+    assert!(code == Some(0) && out.contains("standby = 1"), "{out}{err}");
+    for (keys, complaint) in [
+        ("standby = 2\n", "standby is 2; a server has 0 or 1"),
+        ("session = false\nstandby = 1\n", "remove standby"),
+        (
+            "env = { SIDEKICK_STANDBY = \"1\" }\n",
+            "itself sets SIDEKICK_STANDBY",
+        ),
+    ] {
+        let (code, _, err) = sidekick("check", &format!("{server}{keys}"));
+        assert!(code == Some(2) && err.contains(complaint), "{err}");
+    }
+}

@@ -3,16 +3,19 @@ extends Node
 ##
 ## Every tick is one batch: a `tick` event with the world's hash and whatever happened. Every STATE_TICKS ticks the whole
 ## world goes along as state. A restart takes that state and plays the tail of the log again, which must give the same
-## hashes. Environment: DEMO_SEED (7), DEMO_WITNESS (path, optional).
+## hashes. Environment: DEMO_SEED (7), DEMO_WITNESS (path, optional), DEMO_PORT (TCP, optional),
+## DEMO_BALLAST (bytes of state that mean nothing, for benchmarks).
 
 const World := preload("res://world.gd")
 const Witness := preload("res://witness.gd")
+const Door := preload("res://door.gd")
 const STATE_TICKS := 30
 ## Exit code where replaying the log gave another world.
 const EXIT_DIVERGED := 4
 
 var world := World.new()
 var witness := Witness.new()
+var door := Door.new()
 var stream := "demo/match"
 var world_hash := ""
 var misdeed := ""
@@ -26,6 +29,7 @@ func _ready() -> void:
 	if OS.has_environment("SIDEKICK_SERVER"):
 		stream = OS.get_environment("SIDEKICK_SERVER") + "/match"
 	witness.open(OS.get_environment("DEMO_WITNESS"))
+	door.open(OS.get_environment("DEMO_PORT"))
 	Sidekick.acknowledged.connect(func(batch: int) -> void: witness.acknowledged(Sidekick.epoch(), batch))
 	Sidekick.message_received.connect(_on_message)
 	Sidekick.drain_requested.connect(_on_drain)
@@ -33,10 +37,18 @@ func _ready() -> void:
 	Sidekick.players = World.BOTS
 	world.data = Sidekick.get_state("world", World.fresh(world_seed))
 	_replay(Sidekick.restore_info().get("tail", []))
+	var ballast := OS.get_environment("DEMO_BALLAST").to_int()
+	if ballast > 0 and Sidekick.get_state("ballast") == null:
+		var bytes := PackedByteArray()
+		bytes.resize(ballast)
+		Sidekick.set_state("ballast", bytes)
 	Sidekick.report_ready()
 
 
 func _physics_process(_delta: float) -> void:
+	var word := door.tick("tick=%d epoch=%d" % [_tick(), Sidekick.epoch()])
+	if word != "":
+		misdeed = word
 	if misdeed != "":
 		_misbehave()
 	# While records pile up the world stands still: no tick is ever lost. One that sidekick refused does not play at all.

@@ -1,8 +1,8 @@
 //! OTP child specs ⇄ [`ServerSpec`].
 //!
 //! `start` is `{godot, start_link, [#{command => [binary], ...}]}`; the map may also hold `directory`, `env` (map of
-//! binaries), `session`, `start_timeout_ms`, `hang_timeout_ms` (or `infinity`), `max_restarts`, `max_seconds` and
-//! `on_exit` (`keep` or `stop`), and those of [`child_contain`]. `restart` and `shutdown` are OTP's own.
+//! binaries), `session`, `start_timeout_ms`, `hang_timeout_ms` (or `infinity`), `max_restarts`, `max_seconds`,
+//! `standby` (0 or 1) and `on_exit` (`keep` or `stop`), and those of [`child_contain`]. `restart` and `shutdown` are OTP's own.
 
 use crate::api::child_contain;
 use crate::api::otp_child::OtpChild;
@@ -104,6 +104,12 @@ fn read_options(options: &Term, spec: &mut ServerSpec) -> Result<(), SpecError> 
             "hang_timeout_ms" => spec.hang_timeout = Some(Duration::from_millis(number()?)),
             "max_restarts" => spec.max_restarts = narrow(number()?, &name)?,
             "max_seconds" => spec.max_seconds = narrow(number()?.max(1), &name)?,
+            "standby" => {
+                spec.standby = u8::try_from(number()?)
+                    .ok()
+                    .filter(|count| *count <= 1)
+                    .ok_or_else(|| invalid("standby must be 0 or 1"))?;
+            }
             "on_exit" => {
                 spec.on_exit = match value.as_text() {
                     Some("keep") => OnExit::Keep,
@@ -139,7 +145,7 @@ pub fn to_child(spec: &ServerSpec) -> OtpChild {
         .iter()
         .map(|word| Term::text(word))
         .collect::<Vec<_>>();
-    let options = [
+    let mut options = vec![
         ("command", Term::list(command)),
         ("session", Term::bool(spec.session)),
         ("start_timeout_ms", millis(spec.start_timeout)),
@@ -159,11 +165,10 @@ pub fn to_child(spec: &ServerSpec) -> OtpChild {
             }),
         ),
     ];
-    let options = Term::map(
-        options
-            .into_iter()
-            .chain(child_contain::write(&spec.contain)),
-    );
+    if spec.standby > 0 {
+        options.push(("standby", Term::int(spec.standby)));
+    }
+    options.extend(child_contain::write(&spec.contain));
     let restart = match spec.restart {
         Restart::Permanent => "permanent",
         Restart::Transient => "transient",
@@ -172,7 +177,7 @@ pub fn to_child(spec: &ServerSpec) -> OtpChild {
     let start = [
         Term::atom(MODULE),
         Term::atom("start_link"),
-        Term::list([options]),
+        Term::list([Term::map(options)]),
     ];
     let shutdown = if spec.stop_timeout.is_zero() {
         Term::atom("brutal_kill")
@@ -224,11 +229,13 @@ mod tests {
         let read = read(&spec(Term::map([
             ("command", command()),
             ("max_restarts", Term::int(9)),
+            ("standby", Term::int(1)),
         ])))
         .expect("valid");
         assert_eq!(read.command, ["godot", "--headless"]);
         assert_eq!((read.restart, read.max_restarts), (Restart::Transient, 9));
         assert_eq!(read.stop_timeout, Duration::from_millis(2500));
+        assert!(read.has_standby());
         assert_eq!(from_child(&to_child(&read)), Ok(read));
     }
 
@@ -263,5 +270,7 @@ mod tests {
             ]))
             .contains("too large")
         );
+        let two = Term::map([("command", command()), ("standby", Term::int(2))]);
+        assert!(wrong(two).contains("0 or 1"));
     }
 }

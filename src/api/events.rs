@@ -26,7 +26,8 @@ pub fn supervisor(event: &SupervisorEvent, pid: Option<Pid>) -> (&'static str, F
 fn happened(kind: &EventKind) -> (&'static str, Fields) {
     let told = life(kind)
         .or_else(|| trouble(kind))
-        .or_else(|| health(kind));
+        .or_else(|| health(kind))
+        .or_else(|| standby(kind));
     told.unwrap_or(("other", vec![]))
 }
 
@@ -85,6 +86,50 @@ fn life(kind: &EventKind) -> Option<(&'static str, Fields)> {
         EventKind::Ready { start_number } => {
             ("ready", vec![("start_number", Term::int(*start_number))])
         }
+        _ => return None,
+    };
+    Some(told)
+}
+
+/// What concerns a standby.
+fn standby(kind: &EventKind) -> Option<(&'static str, Fields)> {
+    let told = match kind {
+        EventKind::StandbyReady {
+            os_pid,
+            since_start,
+        } => (
+            "standby_ready",
+            vec![
+                ("os_pid", Term::int(*os_pid)),
+                ("since_start_us", micros(*since_start)),
+            ],
+        ),
+        EventKind::Promoted {
+            start_number,
+            os_pid,
+            epoch,
+            since_exit,
+        } => (
+            "promoted",
+            vec![
+                ("start_number", Term::int(*start_number)),
+                ("os_pid", Term::int(*os_pid)),
+                ("epoch", optional(*epoch)),
+                ("since_exit_us", micros(*since_exit)),
+            ],
+        ),
+        EventKind::StandbyFailed {
+            os_pid,
+            message,
+            failures,
+        } => (
+            "standby_failed",
+            vec![
+                ("os_pid", optional(*os_pid)),
+                ("detail", Term::text(message)),
+                ("failures", Term::int(*failures)),
+            ],
+        ),
         _ => return None,
     };
     Some(told)

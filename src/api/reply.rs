@@ -4,7 +4,8 @@ use crate::buffer::{Info, Limit, StreamInfo};
 use crate::etf::{Pid, Term};
 use crate::ports::Beat;
 use crate::supervisor::{
-    Activity, CrashSummary, EndReason, Health, LastExit, LogLine, SessionInfo, Status, Timings,
+    Activity, CrashSummary, EndReason, Health, LastExit, LogLine, Restores, SessionInfo, Standby,
+    Status, Timings,
 };
 use crate::upload::Lag;
 use std::time::Duration;
@@ -55,6 +56,44 @@ pub fn status(status: &Status, pid: Option<&Pid>) -> Term {
         ("rss_bytes", optional(status.health.rss_bytes)),
         ("timings", timings(&status.timings)),
         ("next_start_ms", optional(status.next_start_ms)),
+        (
+            "standby",
+            status.standby.as_ref().map_or_else(Term::nil, standby),
+        ),
+        ("restore_ms", restores(&status.restores)),
+        ("planned_restore_ms", restores(&status.planned_restores)),
+    ])
+}
+
+fn standby(standby: &Standby) -> Term {
+    Term::map([
+        ("state", Term::atom(standby.state.as_str())),
+        ("since_ms", Term::int(standby.since_ms)),
+        ("os_pid", optional(standby.os_pid)),
+        ("rss_bytes", optional(standby.rss_bytes)),
+        ("failures", Term::int(standby.failures)),
+        (
+            "problem",
+            standby
+                .problem
+                .as_deref()
+                .map_or_else(Term::nil, Term::text),
+        ),
+        ("next_start_ms", optional(standby.next_start_ms)),
+    ])
+}
+
+/// Times in whole milliseconds, rounded up: nothing was restored in none.
+fn restores(restores: &Restores) -> Term {
+    let ms =
+        |time: Option<Duration>| optional(time.map(|time| time.as_micros().div_ceil(1_000) as u64));
+    Term::map([
+        ("count", Term::int(restores.count())),
+        ("p50", ms(restores.quantile(0.5))),
+        ("p90", ms(restores.quantile(0.9))),
+        ("p99", ms(restores.quantile(0.99))),
+        ("max", ms(restores.max())),
+        ("last", ms(restores.last())),
     ])
 }
 

@@ -247,6 +247,7 @@ fn server_spec(server: &ServerConfig, config: &Config) -> ServerSpec {
         memory_warn: server.memory_warn,
         probe: server.probe.as_ref().map(probe),
         contain: server.contain.clone(),
+        standby: server.standby,
         ..ServerSpec::new(server.id.clone(), server.command.clone())
     }
 }

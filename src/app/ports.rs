@@ -14,8 +14,15 @@ impl Activations for BufferActivations {
         &'a self,
         server: &'a ServerId,
     ) -> BoxFuture<'a, Result<Activation, PortError>> {
+        self.promote(server, Token::new(secret::fresh()))
+    }
+
+    fn promote<'a>(
+        &'a self,
+        server: &'a ServerId,
+        token: Token,
+    ) -> BoxFuture<'a, Result<Activation, PortError>> {
         Box::pin(async move {
-            let token = Token::new(secret::fresh());
             let epoch = self.0.activate(&server.scope(), token.clone()).await;
             let epoch = epoch
                 .map_err(|error| PortError(format!("{server} cannot be activated: {error}")))?;

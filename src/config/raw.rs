@@ -169,6 +169,7 @@ pub(super) struct RawServer {
     pub busy_max: Option<Spanned<Span>>,
     pub memory_warn: Option<Spanned<Size>>,
     pub probe: Option<Spanned<RawProbe>>,
+    pub standby: Option<Spanned<i64>>,
     #[serde(default)]
     pub limits: RawServerLimits,
     pub user: Option<Spanned<String>>,

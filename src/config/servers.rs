@@ -14,11 +14,12 @@ use std::time::Duration;
 use toml::Spanned;
 
 /// Set by sidekick itself for each process.
-const OWN_VARIABLES: [&str; 4] = [
+const OWN_VARIABLES: [&str; 5] = [
     "SIDEKICK_SOCKET",
     "SIDEKICK_ADDR",
     "SIDEKICK_TOKEN",
     "SIDEKICK_SERVER",
+    "SIDEKICK_STANDBY",
 ];
 /// No timeout is longer, so that a slip of the unit shows.
 pub(super) const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -109,6 +110,7 @@ fn one(
         memory_warn: memory_warn(raw.memory_warn)?,
         probe: probe::build(raw.probe, session)?,
         contain: contain::build(contained)?,
+        standby: standby(raw.standby, session)?,
         id,
     };
     if let Some(pauses) = never_gives_up(&server) {
@@ -213,6 +215,22 @@ fn when_empty(raw: Option<Spanned<bool>>, session: bool) -> Result<bool, Fault> 
             "a process with `session = false` tells of no players, so it is never known to be empty; remove restart_when_empty",
         )),
         raw => Ok(raw.is_some_and(Spanned::into_inner)),
+    }
+}
+
+fn standby(raw: Option<Spanned<i64>>, session: bool) -> Result<u8, Fault> {
+    let Some(raw) = raw else { return Ok(0) };
+    match raw.get_ref() {
+        0 => Ok(0),
+        1 if session => Ok(1),
+        1 => Err(Fault::at(
+            raw.span(),
+            "a process with `session = false` cannot be held back until it is to play; remove standby",
+        )),
+        other => Err(Fault::at(
+            raw.span(),
+            format!("standby is {other}; a server has 0 or 1"),
+        )),
     }
 }
 

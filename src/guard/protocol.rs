@@ -87,6 +87,13 @@ pub enum ToGuard {
     },
     /// SIGKILL to the whole tree.
     Kill,
+    /// The server, a standby until now, is the owner of its scope.
+    Promote {
+        /// Epoch of its activation.
+        epoch: u64,
+        /// In place of the note of its start.
+        note: String,
+    },
 }
 
 /// From the guard.

@@ -246,6 +246,7 @@ impl Guard {
             }
             (ToGuard::Signal { signal, group }, Some(server)) => server.signal(signal, group),
             (ToGuard::Kill, Some(_)) => self.kill(),
+            (ToGuard::Promote { epoch, note }, Some(server)) => server.promote(epoch, note),
             _ => {}
         }
     }

@@ -136,6 +136,17 @@ impl Server {
         Ok(())
     }
 
+    /// Puts on record that it owns its scope now. Where that cannot be written a later sidekick knows it by the token in the note.
+    pub fn promote(&mut self, epoch: u64, note: String) {
+        if let Some((identity, kept)) = &mut self.started {
+            identity.epoch = Some(epoch);
+            *kept = note;
+            if self.exited.is_none() {
+                let _ = write_json(&self.files.identity(), identity);
+            }
+        }
+    }
+
     /// Only while the process is not reaped is its number surely its own.
     pub fn signal(&self, signal: i32, group: bool) {
         let Ok(signal) = Signal::try_from(signal) else {

@@ -52,7 +52,7 @@ pub fn servers(answer: &Value) -> String {
     listing("no servers are configured", &SERVER_COLUMNS, answer)
 }
 
-const SERVER_COLUMNS: [Column; 8] = [
+const SERVER_COLUMNS: [Column; 9] = [
     ("SERVER", |row| plain(&row["id"])),
     ("STATE", |row| plain(&row["state"])),
     ("PID", |row| plain(&row["os_pid"])),
@@ -68,7 +68,16 @@ const SERVER_COLUMNS: [Column; 8] = [
         };
         size(&row["rss_bytes"]) + high
     }),
+    ("STANDBY", |row| standby(&row["standby"])),
 ];
+
+fn standby(standby: &Value) -> String {
+    match standby.get("state") {
+        Some(state) if state == "standby" => "ready".to_owned(),
+        Some(state) => plain(state),
+        None => plain(standby),
+    }
+}
 
 fn last_exit(exit: &Value) -> String {
     match exit.get("reason") {

@@ -6,7 +6,8 @@ use serde_json::json;
 fn server() -> Value {
     json!({
         "id": "lobby", "state": "running", "os_pid": 4711, "since_ms": 0, "epoch": 2, "restarts": 1,
-        "last_exit": {"reason": ["signal", "sigsegv"], "at_ms": 5}, "rss_bytes": 124_780_544
+        "last_exit": {"reason": ["signal", "sigsegv"], "at_ms": 5}, "rss_bytes": 124_780_544,
+        "standby": {"state": "standby", "os_pid": 4712}
     })
 }
 
@@ -44,7 +45,8 @@ fn status_shows_servers_and_sinks() {
             "signal",
             "sigsegv",
             "119.0",
-            "MiB"
+            "MiB",
+            "ready"
         ]
     );
     let sink: Vec<&str> = shown

@@ -1,10 +1,11 @@
 //! What an earlier sidekick left in the run directory.
 
 use super::link::{Adopted, Link};
+use super::slot::Slot;
 use crate::guard::cgroup::Cgroup;
 use crate::guard::files::{ExitRecord, Identity, RunFiles, open_lock, read_json};
 use crate::guard::proc::{ProcessId, boot_id};
-use crate::guard::protocol::OnExit;
+use crate::guard::protocol::{FromGuard, OnExit, ToGuard};
 use crate::guard::tree;
 use nix::fcntl::{Flock, FlockArg};
 use std::io::{self, ErrorKind};
@@ -37,13 +38,18 @@ pub enum Found {
 ///
 /// # Errors
 /// A message with the remedy, where the server cannot be had.
-pub async fn find(run_dir: &Path, id: &str, on_exit: OnExit) -> Result<Found, String> {
+pub async fn find(run_dir: &Path, id: &str, slot: Slot, on_exit: OnExit) -> Result<Found, String> {
+    let id = &slot.name(id);
     let files = RunFiles::open(run_dir, id).map_err(|error| {
         format!(
             "cannot open the run directory {}: {error}",
             run_dir.display()
         )
     })?;
+    // Most servers never had a standby.
+    if slot == Slot::Second && !files.lock().exists() {
+        return Ok(Found::Nothing);
+    }
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         match Link::adopt(&files, on_exit).await {
@@ -129,6 +135,25 @@ pub async fn sweep(server: ProcessId, start: &str) {
     tracing::error!(pid = server.pid, "what a killed guard left does not die");
 }
 
+/// Kills a server that is not wanted and waits until nothing of it is left.
+pub async fn end_of(mut link: Link, server: ProcessId, start: &str) {
+    let _ = link.send(&ToGuard::Kill).await;
+    // Also by ourselves, for a guard that is itself stopped.
+    tree::signal(server, rustix::process::Signal::KILL);
+    let gone = async {
+        loop {
+            match link.recv().await {
+                Some(FromGuard::Gone) => return true,
+                Some(_) => {}
+                None => return false,
+            }
+        }
+    };
+    if !matches!(tokio::time::timeout(PATIENCE, gone).await, Ok(true)) {
+        sweep(server, start).await;
+    }
+}
+
 /// Forgets the ends that were dealt with.
 pub fn forget(run_dir: &Path, id: &str, start: &str) -> io::Result<()> {
     match std::fs::remove_file(RunFiles::open(run_dir, id)?.exit(start)) {
@@ -148,7 +173,7 @@ pub fn ids(run_dir: &Path) -> Vec<String> {
                 .extension()
                 .is_some_and(|ext| ext == "identity" || ext == "exit");
             let id = name.to_str()?.split('.').next()?;
-            known.then(|| id.to_owned())
+            known.then(|| Slot::server(id).to_owned())
         })
         .collect();
     ids.sort();

@@ -32,6 +32,8 @@ pub struct Bundle {
     pub detail: Option<String>,
     /// It ended while no sidekick ran.
     pub while_away: bool,
+    /// It was a standby, which never played.
+    pub standby: bool,
     /// Wait status, times and use, as the guard recorded them.
     pub exit: Option<ExitRecord>,
     /// What the engine printed.

@@ -3,6 +3,7 @@
 use super::cgroups::Base;
 use super::event::{EventKind, SupervisorEvent};
 use super::group::Groups;
+use super::slot::Slot;
 use super::spec::SupervisorOptions;
 use super::status::LogLine;
 use super::tail::Tail;
@@ -54,9 +55,10 @@ impl Context {
         let _ = self.events.send(event);
     }
 
-    /// The log file of a server.
-    pub fn log_file(&self, id: &ServerId, source: &str) -> PathBuf {
-        self.options.log_dir.join(format!("{id}.{source}.log"))
+    /// The log file of a server's process in that place.
+    pub fn log_file(&self, id: &ServerId, slot: Slot, source: &str) -> PathBuf {
+        let name = slot.name(id.as_str());
+        self.options.log_dir.join(format!("{name}.{source}.log"))
     }
 
     /// Where servers get their cgroups, with these controllers. Touches the kernel; blocks.

@@ -123,6 +123,33 @@ pub enum EventKind {
         /// The script line, where one is known.
         script_line: Option<String>,
     },
+    /// A standby has loaded everything and waits.
+    StandbyReady {
+        /// Its process id.
+        os_pid: u32,
+        /// Since its start was decided.
+        since_start: Option<Duration>,
+    },
+    /// The standby took over: `Started` of the same process follows.
+    Promoted {
+        /// Its start.
+        start_number: u64,
+        /// Its process id.
+        os_pid: u32,
+        /// Epoch of its activation.
+        epoch: Option<Epoch>,
+        /// Since the guard saw the end of the process before it; after a hang since that was decided.
+        since_exit: Option<Duration>,
+    },
+    /// A standby could not be started, or ended without having been told to.
+    StandbyFailed {
+        /// Its process id, where there was one.
+        os_pid: Option<u32>,
+        /// One clear message.
+        message: String,
+        /// Failures in a row.
+        failures: u32,
+    },
     /// Crashed too often.
     Quarantined {
         /// Restarts within the period.

@@ -11,6 +11,7 @@ use super::feed::SessionFeed;
 use super::group::Groups;
 use super::launch::Note;
 use super::link::Link;
+use super::slot::Slot;
 use super::spec::{ServerSpec, SupervisorOptions};
 use super::status::{CrashSummary, LogLine, State, Status};
 use super::store::Store;
@@ -170,13 +171,18 @@ impl Supervisor {
     async fn left(&self, id: &ServerId) -> Option<Note> {
         let run_dir = &self.inner.context.options.run_dir;
         let keep = super::spec::OnExit::Keep;
-        let files = RunFiles::open(run_dir, id.as_str()).ok()?;
-        if let Ok(adopted) = Link::adopt(&files, keep).await {
-            return serde_json::from_str(&adopted.note).ok();
+        for slot in Slot::ALL {
+            let files = RunFiles::open(run_dir, &slot.name(id.as_str())).ok()?;
+            if let Ok(adopted) = Link::adopt(&files, keep).await {
+                return serde_json::from_str(&adopted.note).ok();
+            }
         }
         // Nothing answers: sweep up what a killed guard left.
-        if let Ok(adopt::Found::Ended(record)) = adopt::find(run_dir, id.as_str(), keep).await {
-            let _ = adopt::forget(run_dir, id.as_str(), &record.start);
+        for slot in Slot::ALL {
+            let found = adopt::find(run_dir, id.as_str(), slot, keep).await;
+            if let Ok(adopt::Found::Ended(record)) = found {
+                let _ = adopt::forget(run_dir, &slot.name(id.as_str()), &record.start);
+            }
         }
         None
     }

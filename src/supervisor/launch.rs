@@ -7,17 +7,20 @@ use super::cgroups::Base;
 use super::check::{self, Checked};
 use super::context::Context;
 use super::link::Link;
+use super::slot::Slot;
 use super::spec::ServerSpec;
 use super::{adopt, contain};
 use crate::failpoints;
 use crate::guard::LogBounds;
 use crate::guard::cgroup::CgroupPlan;
+use crate::guard::clock::monotonic_ns;
 use crate::guard::files::make_private_dir;
 use crate::guard::privs::Privs;
 use crate::guard::proc::ProcessId;
 use crate::guard::protocol::{FromGuard, Prepare, Start, ToGuard};
 use crate::guard::tree::MARK;
 use crate::ports::Activation;
+use crate::types::Token;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +31,8 @@ use tokio::sync::watch;
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// How long a guard may take for its answers.
 const ANSWER: Duration = Duration::from_secs(15);
+/// Tells a process that the answer to its `hello` may take long.
+const STANDBY: &str = "SIDEKICK_STANDBY";
 /// How long the old session may take to be read to its end before it is fenced.
 const OLD_SESSION: Duration = Duration::from_millis(50);
 
@@ -41,7 +46,9 @@ pub struct Launched {
     pub start: String,
     /// When it was executed, monotonic nanoseconds.
     pub at_ns: u64,
-    /// Its activation (sessions only).
+    /// Its place in the run directory.
+    pub slot: Slot,
+    /// Its activation (sessions only; a standby has none yet).
     pub activation: Option<Activation>,
     /// What no line may show.
     pub secrets: Vec<String>,
@@ -63,29 +70,46 @@ pub struct Note {
     pub spec: ServerSpec,
     /// It came from the configuration, not from a request.
     pub configured: bool,
+    /// The token of a standby: a later sidekick knows by it whether the process was promoted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standby: Option<String>,
 }
 
-/// Starts it. `session_open` tells whether the session of the process before is still being read.
+/// What a process is started as.
+pub enum Part {
+    /// It plays. The channel tells whether the session of the process before is still being read.
+    Player(watch::Receiver<bool>),
+    /// It waits until a token that it is given here is that of an activation.
+    Standby(Token),
+}
+
+/// Starts it in that place.
 ///
 /// # Errors
 /// One clear message with the remedy; nothing runs then.
 pub async fn launch(
     context: Arc<Context>,
-    note: Note,
-    mut session_open: watch::Receiver<bool>,
+    mut note: Note,
+    slot: Slot,
+    part: Part,
 ) -> Result<Launched, String> {
+    if let Part::Standby(token) = &part {
+        note.standby = Some(token.expose().to_owned());
+    }
     let spec = &note.spec;
     let start = uuid::Uuid::new_v4().simple().to_string();
+    // Both places share it: what a game keeps there is found by whoever plays.
     let home = context.options.home_dir.join(spec.id.as_str());
-    let (mut link, checked) = spawn_guard(context.clone(), spec.clone(), home.clone()).await?;
+    let spawned = spawn_guard(context.clone(), spec.clone(), slot, home.clone());
+    let (mut link, ready) = spawned.await?;
     failpoints::hit("supervisor.guard_spawned");
     let Ready {
         checked,
         privs,
         cgroup,
-    } = checked;
+    } = ready;
     let cgroup = cgroup.map(|base| base.plan(spec.id.as_str(), &start, &spec.contain.limits));
-    let prepare = prepare(&context, spec, &start, cgroup);
+    let prepare = prepare(&context, spec, slot, &start, cgroup);
     let prepared = async {
         link.send(&ToGuard::Prepare(prepare))
             .await
@@ -97,22 +121,13 @@ pub async fn launch(
             Err(_) => Err("the guard does not answer".to_owned()),
         }
     };
-    let activated = async {
-        if !spec.session {
-            return Ok(None);
-        }
-        let closed = session_open.wait_for(|open| !open);
-        let _ = tokio::time::timeout(OLD_SESSION, closed).await;
-        context
-            .activations
-            .activate(&spec.id)
-            .await
-            .map(Some)
-            .map_err(|error| error.to_string())
-    };
-    let (server, activation) = tokio::try_join!(prepared, activated)?;
+    let (server, admitted) = tokio::try_join!(prepared, admit(&context, spec, part))?;
     failpoints::hit("supervisor.activated");
-    let env = environment(&context, spec, &home, activation.as_ref(), &privs, &start)?;
+    let mut env = check::environment(spec, &home);
+    env.extend(admitted.env);
+    env.push((MARK.to_owned(), start.clone()));
+    let activation = admitted.activation;
+    let_in(&context, &env, &privs)?;
     let secrets = contain::secrets(&env, &spec.contain);
     let message = ToGuard::Start(Start {
         program: checked.program,
@@ -121,7 +136,7 @@ pub async fn launch(
         directory: spec.directory.clone(),
         privs,
         epoch: activation.as_ref().map(|activation| activation.epoch),
-        note: serde_json::to_string(&note).unwrap_or_default(),
+        note: note.text(),
     });
     let sent = link.send(&message).await;
     failpoints::hit("supervisor.start_sent");
@@ -131,6 +146,7 @@ pub async fn launch(
             server,
             start,
             at_ns,
+            slot,
             activation,
             secrets,
             warning: checked.warning,
@@ -145,28 +161,92 @@ pub async fn launch(
     }
 }
 
-/// The whole environment; opens the door for the session on the way.
-fn environment(
-    context: &Context,
-    spec: &ServerSpec,
-    home: &Path,
-    activation: Option<&Activation>,
-    privs: &Privs,
-    start: &str,
-) -> Result<Vec<(String, String)>, String> {
-    let mut env = check::environment(spec, home);
-    if let Some(activation) = activation {
-        context.sessions.expect(&spec.id, activation);
-        env.extend(context.sessions.environment(&spec.id, activation));
+/// What a process needs for its session.
+#[derive(Default)]
+struct Admitted {
+    activation: Option<Activation>,
+    env: Vec<(String, String)>,
+}
+
+/// Makes the next epoch for one that plays, opens the door for one that waits.
+async fn admit(context: &Context, spec: &ServerSpec, part: Part) -> Result<Admitted, String> {
+    if !spec.session {
+        return Ok(Admitted::default());
     }
-    env.push((MARK.to_owned(), start.to_owned()));
-    if let Some(user) = &privs.user {
-        context.sessions.admit(user.uid);
-        if let Some((_, socket)) = env.iter().find(|(name, _)| name == "SIDEKICK_SOCKET") {
-            contain::passable(Path::new(socket), user)?;
+    match part {
+        Part::Player(session_open) => {
+            read_out(session_open).await;
+            let activation = context.activations.activate(&spec.id).await;
+            let activation = activation.map_err(|error| error.to_string())?;
+            context.sessions.expect(&spec.id, &activation);
+            let env = context.sessions.environment(&spec.id, &activation);
+            let activation = Some(activation);
+            Ok(Admitted { activation, env })
+        }
+        Part::Standby(token) => {
+            context.sessions.stand_by(&spec.id, Some(&token));
+            let waiting = Activation { epoch: 0, token };
+            let mut env = context.sessions.environment(&spec.id, &waiting);
+            env.push((STANDBY.to_owned(), "1".to_owned()));
+            let activation = None;
+            Ok(Admitted { activation, env })
         }
     }
-    Ok(env)
+}
+
+/// A server of another user may come to the session socket.
+fn let_in(context: &Context, env: &[(String, String)], privs: &Privs) -> Result<(), String> {
+    let Some(user) = &privs.user else {
+        return Ok(());
+    };
+    context.sessions.admit(user.uid);
+    match env.iter().find(|(name, _)| name == "SIDEKICK_SOCKET") {
+        Some((_, socket)) => contain::passable(Path::new(socket), user),
+        None => Ok(()),
+    }
+}
+
+/// What the old session had sent counts, if it comes soon.
+async fn read_out(mut session_open: watch::Receiver<bool>) {
+    let closed = session_open.wait_for(|open| !open);
+    let _ = tokio::time::timeout(OLD_SESSION, closed).await;
+}
+
+/// A standby that is ready becomes the owner of its server's scope: durable before it hears of it, from when on what the process
+/// before still writes is refused.
+///
+/// # Errors
+/// A message with the remedy, and the link, for the process is there still.
+pub async fn promote(
+    context: Arc<Context>,
+    note: Note,
+    mut standby: Launched,
+    token: Token,
+    session_open: watch::Receiver<bool>,
+) -> Result<Launched, (String, Launched)> {
+    let id = note.spec.id.clone();
+    read_out(session_open).await;
+    let activation = match context.activations.promote(&id, token).await {
+        Ok(activation) => activation,
+        Err(error) => return Err((error.to_string(), standby)),
+    };
+    context.sessions.expect(&id, &activation);
+    let told = ToGuard::Promote {
+        epoch: activation.epoch,
+        note: note.text(),
+    };
+    // An error means that the guard is gone, which its link tells too.
+    let _ = standby.link.send(&told).await;
+    standby.activation = Some(activation);
+    standby.at_ns = monotonic_ns();
+    Ok(standby)
+}
+
+impl Note {
+    /// As guards keep it.
+    pub fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
 }
 
 /// The process of that number. One that is already gone again has no start time to read; its end is on its way.
@@ -182,6 +262,7 @@ fn guard_gone(what: &dyn std::fmt::Display) -> String {
 async fn spawn_guard(
     context: Arc<Context>,
     spec: ServerSpec,
+    slot: Slot,
     home: PathBuf,
 ) -> Result<(Link, Ready), String> {
     let work = move || {
@@ -201,7 +282,8 @@ async fn spawn_guard(
             .map(|controllers| context.cgroups(&controllers))
             .transpose()?;
         let exe = context.options.exe.display();
-        let link = Link::spawn(&context.options, spec.id.as_str()).map_err(|error| {
+        let name = slot.name(spec.id.as_str());
+        let link = Link::spawn(&context.options, &name).map_err(|error| {
             format!("cannot start a guard from {exe} ({error}); is sidekick still installed there?")
         })?;
         Ok((
@@ -221,16 +303,17 @@ async fn spawn_guard(
 fn prepare(
     context: &Context,
     spec: &ServerSpec,
+    slot: Slot,
     start: &str,
     cgroup: Option<CgroupPlan>,
 ) -> Prepare {
     let limits = context.options.logs;
     Prepare {
-        id: spec.id.to_string(),
+        id: slot.name(spec.id.as_str()),
         start: start.to_owned(),
         run_dir: context.options.run_dir.clone(),
-        stdout: context.log_file(&spec.id, "stdout"),
-        stderr: context.log_file(&spec.id, "stderr"),
+        stdout: context.log_file(&spec.id, slot, "stdout"),
+        stderr: context.log_file(&spec.id, slot, "stderr"),
         logs: LogBounds {
             bytes: spec.contain.log_bytes.unwrap_or(limits.bytes),
             age_ms: spec.contain.log_age.unwrap_or(limits.age).as_millis() as u64,

@@ -40,7 +40,9 @@ mod plan;
 mod policy;
 mod probe;
 mod reconfigure;
+mod restore;
 mod schedule;
+mod slot;
 mod spec;
 mod status;
 mod store;
@@ -55,13 +57,14 @@ pub use handle::Supervisor;
 pub use known::Kind;
 pub use plan::{Changed, Plan};
 pub use reconfigure::{Reconfigured, Rolled};
+pub use restore::Restores;
 pub use spec::{
     Backoff, Group, LogLimits, OnExit, ProbeKind, ProbeSpec, Restart, ServerSpec, Strategy,
     SupervisorOptions,
 };
 pub use status::{
     Activity, ActivityKind, CrashSummary, EndReason, Health, LastExit, LogLine, LogSource,
-    SessionInfo, State, Status, ThreadActivity, Timings,
+    SessionInfo, Standby, State, Status, ThreadActivity, Timings,
 };
 
 /// What an exit signal from Erlang asks for. The restart policy applies afterwards.

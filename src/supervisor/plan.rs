@@ -83,6 +83,8 @@ impl ServerSpec {
             session: running.session,
             on_exit: running.on_exit,
             contain: running.contain.clone(),
+            // One of the spec to come, which may know no session.
+            standby: self.has_standby().into(),
             ..self
         }
     }
@@ -114,6 +116,7 @@ fn differences(old: &ServerSpec, new: &ServerSpec) -> Vec<&'static str> {
         memory_warn,
         probe,
         contain,
+        standby,
     } = old;
     let Contain {
         limits,
@@ -158,6 +161,7 @@ fn differences(old: &ServerSpec, new: &ServerSpec) -> Vec<&'static str> {
             "logs",
             *log_bytes != other.log_bytes || *log_age != other.log_age,
         ),
+        ("standby", *standby != new.standby),
     ];
     let differing = compared.into_iter().filter(|(_, differs)| *differs);
     differing.map(|(key, _)| key).collect()

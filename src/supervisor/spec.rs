@@ -117,6 +117,9 @@ pub struct ServerSpec {
     /// What it may use and see.
     #[serde(default)]
     pub contain: Contain,
+    /// So many further processes that have loaded everything wait to take over: 0 or 1.
+    #[serde(default)]
+    pub standby: u8,
 }
 
 impl ServerSpec {
@@ -145,12 +148,18 @@ impl ServerSpec {
             memory_warn: None,
             probe: None,
             contain: Contain::default(),
+            standby: 0,
         }
     }
 
     /// It is asked whether it serves.
     pub fn is_probed(&self) -> bool {
         self.probe.is_some() && !self.session
+    }
+
+    /// It has a standby. Without a session nothing could hold one back nor give it the state.
+    pub fn has_standby(&self) -> bool {
+        self.standby > 0 && self.session
     }
 
     /// Its group restarts it, together with others.

@@ -2,6 +2,7 @@
 
 pub use super::activity::{Activity, ActivityKind, ThreadActivity};
 use super::known::Kind;
+use super::restore::Restores;
 use crate::ports::Beat;
 use crate::types::{Epoch, ServerId, UnixMillis};
 use serde::Serialize;
@@ -191,6 +192,31 @@ pub struct Status {
     pub timings: Timings,
     /// When the next start is due, while backing off.
     pub next_start_ms: Option<UnixMillis>,
+    /// Its standby, where there is one.
+    pub standby: Option<Standby>,
+    /// From the end of a process that was not wanted to the first restored tick of the next.
+    pub restores: Restores,
+    /// The same after ends that were.
+    pub planned_restores: Restores,
+}
+
+/// The standby of a server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standby {
+    /// [`State::Starting`] while it loads, [`State::Standby`] once it can take over.
+    pub state: State,
+    /// Since when it is in that state.
+    pub since_ms: UnixMillis,
+    /// Process id while a process exists.
+    pub os_pid: Option<u32>,
+    /// Resident memory, bytes.
+    pub rss_bytes: Option<u64>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// What the last failure was, with the remedy; cleared once one is ready.
+    pub problem: Option<String>,
+    /// When the next start is due, while backing off.
+    pub next_start_ms: Option<UnixMillis>,
 }
 
 impl Status {
@@ -211,6 +237,9 @@ impl Status {
             health: Health::default(),
             timings: Timings::default(),
             next_start_ms: None,
+            standby: None,
+            restores: Restores::default(),
+            planned_restores: Restores::default(),
         }
     }
 }

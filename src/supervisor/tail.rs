@@ -5,6 +5,7 @@
 //! and a line says how much; neither the game nor the disk is slowed by it (`guard::logs` bounds the file).
 
 use super::book::{LINE_MAX, LogBook};
+use super::slot::Slot;
 use super::status::LogSource;
 use crate::guard::{archive, pack};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -35,6 +36,8 @@ const REQUESTS: usize = 1_024;
 pub struct Files {
     /// Where lines go.
     pub book: Arc<LogBook>,
+    /// The place of the process.
+    pub slot: Slot,
     /// Standard output.
     pub stdout: PathBuf,
     /// Standard error.
@@ -240,6 +243,7 @@ impl Reader {
 struct Follow {
     source: LogSource,
     book: Arc<LogBook>,
+    slot: Slot,
     file: Option<File>,
     offset: u64,
     partial: Vec<u8>,
@@ -260,7 +264,7 @@ fn data_from(file: &File, offset: u64) -> u64 {
 }
 
 /// The last lines that were compressed, oldest first, put into a book that has none: for a sidekick that adopts. Blocks.
-pub fn recall(book: &LogBook, source: LogSource, log: &Path, bytes_max: usize) {
+pub fn recall(book: &LogBook, slot: Slot, source: LogSource, log: &Path, bytes_max: usize) {
     let packed = archive::parts(log)
         .into_iter()
         .rev()
@@ -274,7 +278,7 @@ pub fn recall(book: &LogBook, source: LogSource, log: &Path, bytes_max: usize) {
         .skip(cut)
         .filter(|line| !line.is_empty())
     {
-        book.push(source, line);
+        book.push(Some(slot), source, line);
     }
 }
 
@@ -295,6 +299,7 @@ impl Follow {
         Self {
             source,
             book: files.book.clone(),
+            slot: files.slot,
             file,
             offset,
             partial: Vec::new(),
@@ -380,7 +385,7 @@ impl Follow {
     /// What was read of a line is a line.
     fn finish(&mut self) {
         let line = std::mem::take(&mut self.partial);
-        self.book
-            .push(self.source, line.strip_suffix(b"\r").unwrap_or(&line));
+        let line = line.strip_suffix(b"\r").unwrap_or(&line);
+        self.book.push(Some(self.slot), self.source, line);
     }
 }

@@ -23,17 +23,28 @@ pub fn id(name: &str) -> ServerId {
     ServerId::new(name).unwrap()
 }
 
-/// Epochs in a file, so that a later sidekick finds them.
+/// Epochs in a file, with their tokens, so that a later sidekick finds them.
 pub struct FileActivations(pub PathBuf);
 
 impl FileActivations {
     fn read(&self, server: &ServerId) -> Option<Activation> {
         let text = std::fs::read_to_string(self.0.join(server.as_str())).ok()?;
-        let epoch = text.parse().ok()?;
+        let (epoch, token) = text.split_once(' ').unwrap_or((&text, "unknown"));
         Some(Activation {
-            epoch,
-            token: Token::new(format!("secret-{server}-{epoch}")),
+            epoch: epoch.parse().ok()?,
+            token: Token::new(token),
         })
+    }
+
+    fn next(&self, server: &ServerId) -> u64 {
+        self.read(server).map_or(0, |last| last.epoch) + 1
+    }
+
+    fn write(&self, server: &ServerId, token: &str) -> Activation {
+        let text = format!("{} {token}", self.next(server));
+        std::fs::create_dir_all(&self.0).unwrap();
+        std::fs::write(self.0.join(server.as_str()), text).unwrap();
+        self.read(server).unwrap()
     }
 }
 
@@ -42,10 +53,17 @@ impl Activations for FileActivations {
         &'a self,
         server: &'a ServerId,
     ) -> BoxFuture<'a, Result<Activation, PortError>> {
-        let epoch = self.read(server).map_or(0, |last| last.epoch) + 1;
-        std::fs::create_dir_all(&self.0).unwrap();
-        std::fs::write(self.0.join(server.as_str()), epoch.to_string()).unwrap();
-        let activation = self.read(server).unwrap();
+        let token = format!("secret-{server}-{}", self.next(server));
+        let activation = self.write(server, &token);
+        Box::pin(async move { Ok(activation) })
+    }
+
+    fn promote<'a>(
+        &'a self,
+        server: &'a ServerId,
+        token: Token,
+    ) -> BoxFuture<'a, Result<Activation, PortError>> {
+        let activation = self.write(server, token.expose());
         Box::pin(async move { Ok(activation) })
     }
 
@@ -63,6 +81,8 @@ impl Activations for FileActivations {
 pub struct FakeSessions {
     pub expected: Mutex<Vec<(ServerId, u64)>>,
     pub closed: Mutex<Vec<ServerId>>,
+    /// The standby that may say hello.
+    pub waits: Mutex<Option<(ServerId, Token)>>,
     pub drained: Mutex<Vec<ServerId>>,
     /// What `drain` answers.
     pub drains: std::sync::atomic::AtomicBool,
@@ -74,6 +94,10 @@ impl Sessions for FakeSessions {
             .lock()
             .unwrap()
             .push((server.clone(), activation.epoch));
+    }
+    fn stand_by(&self, server: &ServerId, token: Option<&Token>) {
+        let waits = token.map(|token| (server.clone(), token.clone()));
+        *self.waits.lock().unwrap() = waits;
     }
     fn close(&self, server: &ServerId) {
         self.closed.lock().unwrap().push(server.clone());

@@ -5,6 +5,7 @@ extends RefCounted
 ## `put_var` and `put_data` themselves block the main loop once the reader stalls, so everything goes through
 ## `put_partial_data` and a queue of our own.
 
+const PROTOCOL := 1
 ## Read at most this much per poll, so that a flood cannot eat a frame's time.
 const READ_MAX := 4 << 20
 ## A frame over this is not from sidekick.
@@ -29,6 +30,15 @@ static func frame(message: Dictionary) -> PackedByteArray:
 	bytes.encode_u32(0, body.size())
 	bytes.append_array(body)
 	return bytes
+
+
+## The first frame of a connection.
+static func hello(server: String, token: String, epoch: int, resumed: bool) -> PackedByteArray:
+	return frame({
+		"type": "hello", "protocol": PROTOCOL, "server": server, "token": token, "epoch": epoch,
+		"os_pid": OS.get_process_id(), "engine": Engine.get_version_info()["string"],
+		"precision": "double" if OS.has_feature("double") else "single", "resumed": resumed,
+	})
 
 
 ## Whether a value may be plain data. Only its outermost type is looked at: looking inside every value would cost more
@@ -108,6 +118,18 @@ func write() -> void:
 			return
 		_outgoing.pop_front()
 		_written = 0
+
+
+## Blocks, without using the processor, until something arrives or the connection ends. Only for a process that has nothing else
+## to do.
+func wait() -> void:
+	if _peer == null or _failed:
+		return
+	var result: Array = _peer.get_data(1)
+	if result[0] == OK:
+		_incoming.append_array(result[1])
+	else:
+		_failed = true
 
 
 ## The messages that have arrived whole.

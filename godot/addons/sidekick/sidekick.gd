@@ -16,12 +16,14 @@ extends Node
 ## connects before the first node enters the tree and waits there until the state is restored: a game never plays from
 ## an empty world by mistake. After that nothing here blocks a frame. Started without sidekick it warns once and does nothing.
 ##
+## A standby waits there too, with its main scene loaded: bind ports in `_ready` or later, and again until it works.
+##
 ## All records and state changes of one physics tick make one batch, which is kept or lost as a whole. Values must be plain
 ## data: no Object, Callable, Signal or RID anywhere inside.
 
 ## State is restored. Emitted in the first physics tick before any other node's, so the game's first tick sees it.
 ## `info` has epoch, batch, last_epoch, last_batch, fresh (no state was there), tail (the events after the last
-## state change, each with stream, seq, at_ms, value) and tail_cut.
+## state change, each with stream, seq, at_ms, value), tail_cut and standby (this process waited as a standby).
 signal restored(state: Dictionary, info: Dictionary)
 ## Every batch up to and including `batch` is on disk.
 signal acknowledged(batch: int)
@@ -44,7 +46,6 @@ const Late := preload("late.gd")
 const Calls := preload("calls.gd")
 const Pulse := preload("pulse.gd")
 
-const PROTOCOL := 1
 const BACKOFF_MS_MIN := 20
 const BACKOFF_MS_MAX := 500
 const HANDSHAKE_MS_MAX := 10000
@@ -67,6 +68,7 @@ var _socket_path := ""
 var _address := ""
 var _server := ""
 var _token := ""
+var _standby := false
 var _epoch := 0
 var _link := Link.new()
 var _outbox := Outbox.new()
@@ -100,6 +102,7 @@ func _enter_tree() -> void:
 	_address = OS.get_environment("SIDEKICK_ADDR")
 	_server = OS.get_environment("SIDEKICK_SERVER")
 	_token = OS.get_environment("SIDEKICK_TOKEN")
+	_standby = OS.get_environment("SIDEKICK_STANDBY") == "1"
 	if _server == "" or (_socket_path == "" and _address == ""):
 		push_warning("Sidekick: not started by sidekick; nothing is recorded, nothing restored")
 		return
@@ -272,6 +275,10 @@ func _wait_for_restore() -> void:
 	var complain_at := Time.get_ticks_msec() + 2000
 	while not _is_restored and _phase != Phase.REFUSED:
 		_service()
+		if _standby and _phase == Phase.GREETING and _link.queued_bytes == 0:
+			_link.wait()  # The welcome comes when this process takes over.
+			complain_at = Time.get_ticks_msec() + 2000
+			continue
 		if Time.get_ticks_msec() > complain_at:
 			complain_at += 10000
 			push_warning("Sidekick: waiting for sidekick at " + (_socket_path if _socket_path != "" else _address))
@@ -306,7 +313,7 @@ func _service() -> void:
 					_lose()
 			return
 		Phase.CONNECTING, Phase.GREETING, Phase.RESTORING:
-			if now > _deadline_ms:
+			if now > _deadline_ms and not (_standby and _phase == Phase.GREETING):
 				_lose()
 				return
 	var status := _link.poll()
@@ -329,12 +336,7 @@ func _service() -> void:
 
 
 func _greet() -> void:
-	var version := Engine.get_version_info()
-	_link.push(Link.frame({
-		"type": "hello", "protocol": PROTOCOL, "server": _server, "token": _token, "epoch": _epoch,
-		"os_pid": OS.get_process_id(), "engine": version["string"],
-		"precision": "double" if OS.has_feature("double") else "single", "resumed": _is_restored,
-	}))
+	_link.push(Link.hello(_server, _token, _epoch, _is_restored))
 	_phase = Phase.GREETING
 
 
@@ -402,8 +404,9 @@ func _take_welcome(message: Dictionary) -> void:
 		_tail = []
 		_info = {
 			"epoch": _epoch, "batch": batch, "last_epoch": message["last_epoch"],
-			"last_batch": message["last_batch"], "tail_cut": message["tail_cut"],
+			"last_batch": message["last_batch"], "tail_cut": message["tail_cut"], "standby": _standby,
 		}
+		_deadline_ms = Time.get_ticks_msec() + HANDSHAKE_MS_MAX
 		_outbox.begin(batch)
 		_phase = Phase.RESTORING
 		return

@@ -75,6 +75,8 @@ pub struct ServerConfig {
     /// What it may use and see.
     #[serde(flatten, serialize_with = "contain_keys")]
     pub contain: Contain,
+    /// So many further processes that have loaded everything wait to take over: 0 or 1.
+    pub standby: u8,
 }
 
 /// `[[group]]`: servers that belong together. They start in the order of the file and stop in reverse.

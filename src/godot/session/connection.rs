@@ -9,6 +9,7 @@ use crate::buffer::Restored;
 use crate::godot::frame::FrameReader;
 use crate::godot::variant;
 use crate::ports::SessionEvent;
+use crate::types::ServerId;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,8 +34,17 @@ pub async fn serve<R, W>(
 {
     let mut frames = FrameReader::new(source, HELLO_BYTES);
     let hello = tokio::time::timeout(shared.options.limits.hello_timeout, hello(&mut frames));
+    let mut stranger = Some(stranger);
     let admitted = match hello.await {
-        Ok(Ok(Some(hello))) => admit(&shared, hello).await,
+        Ok(Ok(Some(hello))) => {
+            if let Some((server, over)) = shared.waits(&hello) {
+                stranger = None;
+                if !stand_by(&shared, &server, &hello, &over, &mut frames).await {
+                    return;
+                }
+            }
+            admit(&shared, hello).await
+        }
         Ok(Ok(None)) => return,
         Ok(Err(message)) => Err(Refusal::new("protocol", message, false)),
         Err(_) => Err(Refusal::new("protocol", "no hello in time", true)),
@@ -66,6 +76,28 @@ async fn hello<R: AsyncRead + Unpin>(frames: &mut FrameReader<R>) -> Result<Opti
         Ok(Some(FromGame::Hello(hello))) => Ok(Some(hello)),
         Ok(_) => Err("the first message must be hello".to_owned()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Holds a standby's `hello` until it is judged like any other. False where its connection ended before: nothing else can come
+/// over it, for the game waits.
+async fn stand_by<R: AsyncRead + Unpin>(
+    shared: &Shared,
+    server: &ServerId,
+    hello: &Hello,
+    over: &CancellationToken,
+    frames: &mut FrameReader<R>,
+) -> bool {
+    let os_pid = hello.os_pid;
+    let tell = |event| shared.observer.session_event(server, event);
+    tell(SessionEvent::StandbyHello { os_pid });
+    tokio::select! {
+        biased;
+        () = over.cancelled() => !shared.is_stopping(),
+        _ = frames.next() => {
+            tell(SessionEvent::StandbyClosed);
+            false
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::etf::{self, Term};
 use crate::godot::{message_to_term, term_to_variant};
 use crate::ports::{self, Activation, Cluster, SessionObserver};
 use crate::shutdown::Shutdown;
-use crate::types::ServerId;
+use crate::types::{ServerId, Token};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -45,6 +45,22 @@ pub struct Shared {
 struct Seat {
     expected: Option<Activation>,
     live: Option<Arc<Live>>,
+    standby: Option<Standby>,
+}
+
+/// The token of a standby, and its connection while it waits.
+struct Standby {
+    token: Token,
+    waits: Option<CancellationToken>,
+}
+
+impl Standby {
+    /// Whoever waits looks again whether it may have a session.
+    fn wake(&self) {
+        if let Some(waits) = &self.waits {
+            waits.cancel();
+        }
+    }
 }
 
 /// A `hello` that is not let in.
@@ -155,10 +171,6 @@ impl Sessions {
     }
 
     /// Gives the script a message; lost where the process ends before it reads it.
-    #[allow(
-        clippy::needless_pass_by_value,
-        reason = "a message is given away, as to any process"
-    )]
     ///
     /// # Errors
     /// See [`ScriptError`].
@@ -192,6 +204,9 @@ impl Sessions {
             if let Some(live) = &seat.live {
                 live.ending.cancel();
             }
+            if let Some(standby) = &seat.standby {
+                standby.wake();
+            }
         }
     }
 
@@ -212,6 +227,21 @@ impl ports::Sessions for Sessions {
             }
         }
         seat.expected = Some(activation.clone());
+        if let Some(standby) = seat.standby.take_if(|it| it.token == activation.token) {
+            standby.wake();
+        }
+    }
+
+    fn stand_by(&self, server: &ServerId, token: Option<&Token>) {
+        let mut seats = self.shared.seats();
+        let seat = seats.entry(server.clone()).or_default();
+        let next = token.map(|token| Standby {
+            token: token.clone(),
+            waits: None,
+        });
+        if let Some(older) = std::mem::replace(&mut seat.standby, next) {
+            older.wake();
+        }
     }
 
     fn close(&self, server: &ServerId) {
@@ -280,6 +310,11 @@ impl Shared {
         self.stop.cancelled().await;
     }
 
+    /// Whether that is so: who waits is not refused then, for a later sidekick knows it.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
     /// A place for a connection that has not said `hello`; `None` where there are too many.
     pub fn stranger(&self) -> Option<OwnedSemaphorePermit> {
         self.strangers.clone().try_acquire_owned().ok()
@@ -319,6 +354,25 @@ impl Shared {
             return Err(Refusal::new("unauthorized", text, false));
         }
         Ok((server, activation))
+    }
+
+    /// Where this is the `hello` of a standby: the server, and what is cancelled once it is to be judged like any other.
+    pub fn waits(&self, hello: &Hello) -> Option<(ServerId, CancellationToken)> {
+        let server = ServerId::new(&hello.server).ok()?;
+        let mut seats = self.seats();
+        let standby = seats.get_mut(&server)?.standby.as_mut()?;
+        let (shown, token) = (hello.token.as_bytes(), standby.token.expose().as_bytes());
+        if hello.protocol != PROTOCOL || !same_secret(shown, token) {
+            return None;
+        }
+        let waits = CancellationToken::new();
+        if let Some(older) = standby.waits.replace(waits.clone()) {
+            older.cancel();
+        }
+        if self.stop.is_cancelled() {
+            waits.cancel();
+        }
+        Some((server, waits))
     }
 
     /// Takes the server's seat for a session, or gives the session that must end first.

@@ -1,16 +1,29 @@
 //! The first thing an actor does: find out what an earlier sidekick left of its server.
+//!
+//! Which of two processes plays is decided by the journal alone: whoever has the token or the epoch of the last activation owns
+//! the scope. One that has neither, and a token of its own, waits; any other lost its scope and is killed. So a sidekick that
+//! was killed at any moment of a promotion leaves nothing in doubt.
 
+use super::end::End;
+use super::remains::{Remains, remains};
+use super::standby::Standby;
 use super::{Actor, Run};
-use crate::guard::files::Identity;
 use crate::guard::proc;
 use crate::guard::proc::ProcessId;
-use crate::supervisor::adopt::{self, Found};
+use crate::guard::protocol::ToGuard;
+use crate::ports::Activation;
+use crate::supervisor::adopt;
 use crate::supervisor::identity::Program;
-use crate::supervisor::machine::Input;
+use crate::supervisor::launch::Launched;
+use crate::supervisor::machine::{Input, StandbyInput};
 use crate::supervisor::memory::MemoryAlarm;
-use crate::supervisor::status::LogSource;
+use crate::supervisor::slot::Slot;
+use crate::supervisor::status::{Health, LogSource};
+use crate::supervisor::tail::Files;
 use crate::supervisor::{check, contain, tail};
+use crate::types::Epoch;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Lines of an adopted process are read from this far before the end of its files.
 const HISTORY: u64 = 64 << 10;
@@ -20,40 +33,58 @@ const LAST_WORDS: u64 = 256 << 10;
 impl Actor {
     /// Adopts, or learns of an end, or starts.
     pub(super) async fn settle(&mut self) {
-        let run_dir = self.context.options.run_dir.clone();
-        match adopt::find(&run_dir, self.spec.id.as_str(), self.spec.on_exit).await {
-            Ok(Found::Nothing) => self.autostart().await,
-            Ok(Found::Alive(adopted)) => {
-                self.hide_of(&adopted.identity.server).await;
-                self.recall().await;
-                self.adopt(&adopted.identity, HISTORY);
-                self.link = Some(adopted.link);
-                match adopted.exited {
-                    Some(record) => {
-                        self.apply(Input::Adopted).await;
-                        self.ended(Some(record), true).await;
-                    }
-                    None => self.adopt_living(&adopted.identity).await,
-                }
-            }
-            Ok(Found::Ended(record)) => {
-                self.adopt_dead(record.start.clone(), record.server, record.epoch)
-                    .await;
-                self.ended(Some(record), true).await;
-            }
-            Ok(Found::Lost(identity)) => {
-                self.adopt_dead(identity.start, identity.server, identity.epoch)
-                    .await;
-                self.ended(None, true).await;
-            }
-            Err(message) => {
-                tracing::error!(server = %self.spec.id, "{message}");
-                self.book.note(&message);
-                self.status
-                    .send_modify(|status| status.problem = Some(message));
-                self.autostart().await;
+        let current = if self.spec.session {
+            self.context.activations.current(&self.spec.id).await
+        } else {
+            Ok(None)
+        };
+        let mut players = Vec::new();
+        let mut standby = None;
+        for slot in Slot::ALL {
+            let run_dir = &self.context.options.run_dir;
+            let id = self.spec.id.as_str();
+            let remains = match adopt::find(run_dir, id, slot, self.spec.on_exit).await {
+                Ok(found) => remains(slot, found),
+                Err(message) => return self.not_adopted(message).await,
+            };
+            let Some(mut remains) = remains else { continue };
+            self.recognise(&mut remains, current.as_ref().ok().and_then(Option::as_ref))
+                .await;
+            if self.spec.session && remains.epoch.is_none() {
+                standby = Some(remains);
+            } else {
+                players.push(remains);
             }
         }
+        players.sort_by_key(|remains| remains.epoch);
+        let player = players.pop();
+        for older in players {
+            self.bury(older).await;
+        }
+        self.slot = match (&player, &standby) {
+            (Some(player), _) => player.slot,
+            (None, Some(standby)) => standby.slot.other(),
+            (None, None) => Slot::First,
+        };
+        let waits = match standby {
+            Some(standby) => self.adopt_standby(standby).await,
+            None => false,
+        };
+        match player {
+            Some(player) => self.adopt(player, current.ok().flatten()).await,
+            None => self.autostart().await,
+        }
+        if waits {
+            self.apply(Input::Standby(StandbyInput::Adopted)).await;
+        }
+    }
+
+    async fn not_adopted(&mut self, message: String) {
+        tracing::error!(server = %self.spec.id, "{message}");
+        self.book.note(&message);
+        self.status
+            .send_modify(|status| status.problem = Some(message));
+        self.autostart().await;
     }
 
     async fn autostart(&mut self) {
@@ -63,22 +94,25 @@ impl Actor {
         }
     }
 
-    fn adopt(&mut self, identity: &Identity, history: u64) {
-        let log_cursor = self.book.cursor();
-        self.book
-            .note(&format!("adopted process {}", identity.server.pid));
-        self.follow(Some(history));
-        let run = self.found(
-            identity.start.clone(),
-            identity.server,
-            identity.epoch,
-            log_cursor,
-        );
-        self.begin(run, true, None);
+    /// A standby whose token is that of the last activation was promoted, whoever was told of it.
+    async fn recognise(&self, remains: &mut Remains, current: Option<&Activation>) {
+        let Some((token, note)) = &remains.waits else {
+            return;
+        };
+        let Some(current) = current.filter(|current| current.token == *token) else {
+            return;
+        };
+        remains.epoch = Some(current.epoch);
+        if let Some(link) = &mut remains.link {
+            let note = self.note_of(&note.spec).text();
+            let epoch = current.epoch;
+            let _ = link.send(&ToGuard::Promote { epoch, note }).await;
+        }
+        remains.waits = None;
     }
 
-    /// None of its lines may show the secrets it was given, as far as the kernel, or the spec, still knows them.
-    async fn hide_of(&self, server: &ProcessId) {
+    /// What a process was given and none of its lines may show, as far as the kernel, or the spec, still knows it.
+    async fn secrets_of(&self, server: &ProcessId) -> Vec<String> {
         let mut env = if server.is_alive() {
             proc::environment(server.pid)
         } else {
@@ -90,11 +124,11 @@ impl Actor {
                 env.push(("SIDEKICK_TOKEN".into(), activation.token.expose().into()));
             }
         }
-        self.book.hide(contain::secrets(&env, &self.spec.contain));
+        contain::secrets(&env, &self.spec.contain)
     }
 
     /// What it wrote earlier and was compressed meanwhile comes before its own last lines.
-    async fn recall(&self) {
+    async fn recall(&self, slot: Slot) {
         let (book, context, id) = (
             self.book.clone(),
             self.context.clone(),
@@ -102,12 +136,8 @@ impl Actor {
         );
         let read = move || {
             for source in [LogSource::Stdout, LogSource::Stderr] {
-                tail::recall(
-                    &book,
-                    source,
-                    &context.log_file(&id, source.as_str()),
-                    HISTORY as usize,
-                );
+                let log = context.log_file(&id, slot, source.as_str());
+                tail::recall(&book, slot, source, &log, HISTORY as usize);
             }
         };
         let _ = tokio::task::spawn_blocking(read).await;
@@ -119,13 +149,123 @@ impl Actor {
         privs.user.map(|user| user.uid)
     }
 
-    fn found(&self, start: String, server: ProcessId, epoch: Option<u64>, log_cursor: u64) -> Run {
+    /// One that was followed by another is not to play on; how it ended is kept.
+    async fn bury(&mut self, remains: Remains) {
+        let run = self.found(&remains);
+        self.book.note(&format!(
+            "process {} was followed by another while no sidekick ran",
+            run.server.pid
+        ));
+        self.slot = run.slot;
+        self.book.hide(self.secrets_of(&run.server).await);
+        self.follow(Some(LAST_WORDS));
+        let was_alive = remains.is_alive();
+        if let Some(link) = remains.link {
+            adopt::end_of(link, run.server, &run.start).await;
+        }
+        let output = self.last_words(&run, &self.book).await;
+        let end = End::of(None, output, remains.record, &self.spec).while_away();
+        if was_alive || end.is_planned() {
+            self.forget_end(&run);
+        } else {
+            let log = self
+                .book
+                .since(run.log_cursor, run.slot, self.bundle_lines());
+            let bundle = self.bundle(&run, end, &Health::default(), log);
+            self.keep(bundle, &run, false);
+        }
+    }
+
+    /// True where one waits. The door is opened for it before anybody else is let in: the wrong token is refused for good.
+    async fn adopt_standby(&mut self, remains: Remains) -> bool {
+        let run = self.found(&remains);
+        let alive = remains.is_alive() && self.spec.has_standby();
+        let (Some(link), true) = (remains.link, alive) else {
+            self.forget_end(&run);
+            return false;
+        };
+        let Some((token, note)) = remains.waits else {
+            adopt::end_of(link, run.server, &run.start).await;
+            self.forget_end(&run);
+            return false;
+        };
+        self.context.sessions.stand_by(&self.spec.id, Some(&token));
+        if let Some(user) = self.user() {
+            self.context.sessions.admit(user);
+        }
+        let mut secrets = self.secrets_of(&run.server).await;
+        secrets.push(token.expose().to_owned());
+        let book = self.standby_book();
+        book.hide(secrets.clone());
+        let slot = remains.slot;
+        let files = Files {
+            book: book.clone(),
+            slot,
+            stdout: self.context.log_file(&self.spec.id, slot, "stdout"),
+            stderr: self.context.log_file(&self.spec.id, slot, "stderr"),
+            last: Some(HISTORY),
+        };
+        let name = slot.name(self.spec.id.as_str());
+        self.context.tail.follow(&name, files);
+        self.book
+            .note(&format!("adopted standby process {}", run.server.pid));
+        self.standby = Some(Standby {
+            spec: Arc::new(note.spec),
+            token,
+            slot,
+            book,
+            decided_ns: 0,
+            launching: None,
+            launched: Some(Launched {
+                link,
+                server: run.server,
+                start: run.start,
+                at_ns: 0,
+                slot,
+                activation: None,
+                secrets,
+                warning: None,
+            }),
+            exited: None,
+        });
+        true
+    }
+
+    async fn adopt(&mut self, player: Remains, current: Option<Activation>) {
+        let run = self.found(&player);
+        let (pid, epoch) = (run.server.pid, run.epoch);
+        let alive = player.is_alive();
+        let (words, history) = if player.link.is_some() {
+            (format!("adopted process {pid}"), HISTORY)
+        } else {
+            let words = format!("process {pid} ended while no sidekick ran");
+            (words, LAST_WORDS)
+        };
+        self.book.hide(self.secrets_of(&run.server).await);
+        if player.link.is_some() {
+            self.recall(run.slot).await;
+        }
+        self.book.note(&words);
+        self.follow(Some(history));
+        self.begin(run, true, None);
+        self.link = player.link;
+        if alive {
+            self.adopt_living(epoch, current).await;
+        } else {
+            // One that is gone is treated like one that ended this moment.
+            self.apply(Input::Adopted).await;
+            self.ended(player.record, true).await;
+        }
+    }
+
+    fn found(&self, remains: &Remains) -> Run {
         Run {
-            server,
-            start,
+            server: remains.server,
+            start: remains.start.clone(),
+            slot: remains.slot,
             start_number: self.status.borrow().start_number + 1,
-            epoch,
-            log_cursor,
+            epoch: remains.epoch,
+            log_cursor: self.book.cursor(),
             decided_ns: None,
             beats: VecDeque::new(),
             cpu: None,
@@ -133,46 +273,28 @@ impl Actor {
             memory: MemoryAlarm::default(),
             look: None,
             probe_error: None,
-            program: Program::of(server.pid),
+            program: Program::of(remains.server.pid),
             connected: false,
             played: true,
         }
     }
 
     /// Opens the door for its session, if it is still the owner of its scope.
-    async fn adopt_living(&mut self, identity: &Identity) {
+    async fn adopt_living(&mut self, epoch: Option<Epoch>, current: Option<Activation>) {
         if !self.spec.session {
             self.apply(Input::Adopted).await;
             return;
         }
-        match self.context.activations.current(&self.spec.id).await {
-            Ok(Some(activation)) if Some(activation.epoch) == identity.epoch => {
-                if let Some(user) = self.user() {
-                    self.context.sessions.admit(user);
-                }
-                self.context.sessions.expect(&self.spec.id, &activation);
-                self.apply(Input::Adopted).await;
+        if let Some(activation) = current.filter(|current| Some(current.epoch) == epoch) {
+            if let Some(user) = self.user() {
+                self.context.sessions.admit(user);
             }
-            other => {
-                tracing::warn!(server = %self.spec.id, pid = identity.server.pid, epoch = identity.epoch, ?other,
-                    "the adopted process no longer owns its scope; it is replaced");
-                self.apply(Input::Adopted).await;
-                self.apply(Input::Kill).await;
-            }
+            self.context.sessions.expect(&self.spec.id, &activation);
+            self.apply(Input::Adopted).await;
+            return;
         }
-    }
-
-    /// A process that is gone is treated like one that ended this moment.
-    async fn adopt_dead(&mut self, start: String, server: ProcessId, epoch: Option<u64>) {
-        let log_cursor = self.book.cursor();
-        self.book.note(&format!(
-            "process {} ended while no sidekick ran",
-            server.pid
-        ));
-        self.hide_of(&server).await;
-        self.follow(Some(LAST_WORDS));
-        let run = self.found(start, server, epoch, log_cursor);
-        self.begin(run, true, None);
+        tracing::warn!(server = %self.spec.id, epoch, "the adopted process no longer owns its scope; it is replaced");
         self.apply(Input::Adopted).await;
+        self.apply(Input::Kill).await;
     }
 }

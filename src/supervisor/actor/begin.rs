@@ -1,13 +1,13 @@
 //! A process begins, says hello, plays.
 
-use super::{Actor, BEATS, Run, Wish};
+use super::{Actor, BEATS, Gap, Run, Wish};
 use crate::failpoints;
 use crate::guard::clock::monotonic_ns;
 use crate::ports::{Beat, SessionEvent};
 use crate::supervisor::error::SupervisorError;
 use crate::supervisor::event::EventKind;
 use crate::supervisor::identity::Program;
-use crate::supervisor::launch::{self, Launched};
+use crate::supervisor::launch::{self, Launched, Part};
 use crate::supervisor::machine::Input;
 use crate::supervisor::memory::MemoryAlarm;
 use crate::supervisor::status::{SessionInfo, Timings};
@@ -25,11 +25,8 @@ impl Actor {
         self.attempts += 1;
         self.decided_ns = monotonic_ns();
         self.early.clear();
-        let launch = launch::launch(
-            self.context.clone(),
-            self.note(),
-            self.session_open.subscribe(),
-        );
+        let part = Part::Player(self.session_open.subscribe());
+        let launch = launch::launch(self.context.clone(), self.note(), self.slot, part);
         self.launching = Some(tokio::spawn(launch));
     }
 
@@ -57,17 +54,30 @@ impl Actor {
             tracing::warn!(server = %self.spec.id, "{warning}");
             self.book.note(&warning);
         }
-        // The new guard holds the lock: nothing is left of the process before.
-        self.down(self.attempts - 1);
+        let promoted = self.promoting.take();
+        if promoted.is_none() {
+            // The new guard holds the lock: nothing is left of the process before.
+            self.down(self.attempts - 1);
+        }
+        self.slot = launched.slot;
         self.link = Some(launched.link);
         self.link_attempt = self.attempts;
         let log_cursor = self.book.cursor();
+        let begins = match &promoted {
+            Some(_) => "promoted its standby, process",
+            None => "started as process",
+        };
         self.book.note(&match epoch {
-            Some(epoch) => format!("started as process {os_pid}, epoch {epoch}"),
-            None => format!("started as process {os_pid}"),
+            Some(epoch) => format!("{begins} {os_pid}, epoch {epoch}"),
+            None => format!("{begins} {os_pid}"),
         });
-        self.follow(None);
+        let is_promoted = promoted.is_some();
+        match promoted {
+            Some(book) => book.divert(&self.book),
+            None => self.follow(None),
+        }
         let run = Run {
+            slot: self.slot,
             server: launched.server,
             start: launched.start,
             start_number: self.status.borrow().start_number + 1,
@@ -86,6 +96,16 @@ impl Actor {
         };
         let since_exit = Self::since(self.exit_ns, launched.at_ns);
         let start_to_spawned = Self::since(run.decided_ns, launched.at_ns);
+        if is_promoted {
+            let start_number = run.start_number;
+            let kind = EventKind::Promoted {
+                start_number,
+                os_pid,
+                epoch,
+                since_exit,
+            };
+            self.context.tell(&self.spec.id, kind);
+        }
         self.begin(run, false, since_exit);
         self.status.send_modify(|status| {
             status.timings.exit_to_spawned = since_exit;
@@ -101,11 +121,13 @@ impl Actor {
     pub(super) fn follow(&self, last: Option<u64>) {
         let files = Files {
             book: self.book.clone(),
-            stdout: self.context.log_file(&self.spec.id, "stdout"),
-            stderr: self.context.log_file(&self.spec.id, "stderr"),
+            slot: self.slot,
+            stdout: self.context.log_file(&self.spec.id, self.slot, "stdout"),
+            stderr: self.context.log_file(&self.spec.id, self.slot, "stderr"),
             last,
         };
-        self.context.tail.follow(self.spec.id.as_str(), files);
+        let name = self.slot.name(self.spec.id.as_str());
+        self.context.tail.follow(&name, files);
     }
 
     /// Makes a process visible.
@@ -139,6 +161,7 @@ impl Actor {
     }
 
     async fn on_launch_failed(&mut self, message: String) {
+        self.promoting = None;
         tracing::error!(server = %self.spec.id, "{message}");
         self.book.note(&format!("not started: {message}"));
         self.status
@@ -168,6 +191,9 @@ impl Actor {
     }
 
     pub(super) async fn on_session(&mut self, event: SessionEvent) {
+        if self.on_standby_session(&event).await {
+            return;
+        }
         if event == SessionEvent::Closed {
             let _ = self.session_open.send_replace(!self.early.is_empty());
         }
@@ -209,7 +235,8 @@ impl Actor {
             } => {
                 let _ = self.session_open.send_replace(true);
                 let since_exit = Self::since(self.exit_ns, monotonic_ns());
-                run.played |= resumed;
+                // Also one that was adopted may not have come to play yet.
+                run.played = resumed;
                 tracing::debug!(server = %self.spec.id, os_pid, engine, resumed, "hello");
                 self.status.send_modify(|status| {
                     status.session = Some(SessionInfo {
@@ -250,6 +277,7 @@ impl Actor {
                 self.status.send_modify(|status| status.session = None);
                 self.apply(Input::Closed).await;
             }
+            SessionEvent::StandbyHello { .. } | SessionEvent::StandbyClosed => {}
         }
     }
 
@@ -265,9 +293,16 @@ impl Actor {
         let since_exit = Self::since(self.exit_ns, at_ns);
         let since_start = Self::since(run.decided_ns, at_ns);
         let start_number = run.start_number;
+        // The wait is over; what comes later, such as a session that was lost, is none of it.
+        let gap = self.gap.take();
         self.status.send_modify(|status| {
             status.timings.exit_to_playing = since_exit;
             status.timings.start_to_playing = since_start;
+            match (gap, since_exit) {
+                (Some(Gap::Planned), Some(time)) => status.planned_restores.add(time),
+                (Some(Gap::Unplanned), Some(time)) => status.restores.add(time),
+                _ => {}
+            }
         });
         tracing::info!(server = %self.spec.id, tick, since_exit_ms = since_exit.map(|d| d.as_millis() as u64), "plays");
         self.context.tell(

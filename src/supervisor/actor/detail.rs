@@ -1,12 +1,22 @@
 //! What an operator should read first of an end.
 
-use super::Actor;
+use super::Run;
 use crate::guard::files::{ExitRecord, WaitEnd};
 use crate::supervisor::machine::Decision;
 use crate::supervisor::output::Output;
+use crate::supervisor::spec::ServerSpec;
+use crate::supervisor::status::Health;
 use nix::sys::signal::Signal;
 
-impl Actor {
+/// What is known of a process besides its last words.
+pub(super) struct Seen<'a> {
+    pub spec: &'a ServerSpec,
+    /// `None` for one that never was the server's process.
+    pub run: Option<&'a Run>,
+    pub health: &'a Health,
+}
+
+impl Seen<'_> {
     /// One sentence on an end, where there is something to say.
     pub(super) fn detail(
         &self,
@@ -29,14 +39,14 @@ impl Actor {
     }
 
     fn load_errors(&self, output: &Output) -> Option<String> {
-        let played = self.run.as_ref().is_some_and(|run| run.played);
+        let played = self.run.is_some_and(|run| run.played);
         (!played && !output.parse_errors.is_empty()).then(|| output.parse_errors.join("; "))
     }
 
     fn never_played(&self, output: &Output) -> String {
         let timeout = humantime::format_duration(self.spec.start_timeout);
         if let Some(probe) = self.spec.probe.as_ref().filter(|_| !self.spec.session) {
-            let error = self.run.as_ref().and_then(|run| run.probe_error.as_deref());
+            let error = self.run.and_then(|run| run.probe_error.as_deref());
             let error = error.map_or_else(
                 || format!("the probe of {probe} was never answered"),
                 str::to_owned,
@@ -45,7 +55,7 @@ impl Actor {
                 "it did not serve within {timeout}: {error}; does it listen there, and is start_timeout long enough?"
             );
         }
-        let missing = if self.run.as_ref().is_some_and(|run| run.connected) {
+        let missing = if self.run.is_some_and(|run| run.connected) {
             "it said hello but did not come to play"
         } else {
             "no hello"
@@ -62,9 +72,9 @@ impl Actor {
         if let Some(line) = &output.script_line {
             return format!("its main loop hung at {line}");
         }
-        let doing = self.status.borrow().health.activity.clone();
+        let doing = self.health.activity.as_ref();
         let doing = doing.map_or_else(String::new, |activity| format!(": {activity}"));
-        match self.run.as_ref().and_then(|run| run.probe_error.as_ref()) {
+        match self.run.and_then(|run| run.probe_error.as_ref()) {
             Some(error) => format!("it did not answer, {error}{doing}"),
             None => format!("its main loop hung{doing}"),
         }
@@ -91,7 +101,7 @@ impl Actor {
             let signal = Signal::SIGKILL as i32;
             record.stopped_by.is_none() && record.end == WaitEnd::Signalled { signal }
         });
-        let health = &self.status.borrow().health;
+        let health = self.health;
         let rss_mib = health.rss_bytes.filter(|_| killed && health.memory_high)? >> 20;
         Some(format!(
             "killed while its memory was high ({rss_mib} MiB): probably by the kernel, for lack of memory"

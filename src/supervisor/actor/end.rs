@@ -1,17 +1,20 @@
 //! A process ends: why, what is kept of it, what follows.
 
-use super::{Actor, Command, Run};
+use super::detail::Seen;
+use super::{Actor, Command, Gap, Run};
 use crate::failpoints;
 use crate::guard::clock::monotonic_ns;
 use crate::guard::files::{ExitRecord, WaitEnd};
 use crate::supervisor::adopt;
+use crate::supervisor::book::LogBook;
 use crate::supervisor::bundle::Bundle;
 use crate::supervisor::core::Dumped;
 use crate::supervisor::event::EventKind;
 use crate::supervisor::identity;
 use crate::supervisor::machine::{Decision, Input};
 use crate::supervisor::output::{self, Output};
-use crate::supervisor::status::{EndReason, Health, LastExit, LogSource};
+use crate::supervisor::spec::ServerSpec;
+use crate::supervisor::status::{EndReason, Health, LastExit, LogLine, LogSource};
 use crate::supervisor::store::Written;
 use crate::types::{UnixMillis, now_ms, version};
 use serde_json::{Value, json};
@@ -26,20 +29,70 @@ const FACTS: Duration = Duration::from_secs(1);
 const SEARCHED: usize = 2_000;
 
 /// Everything about an end: the three witnesses and what is made of them.
-struct End {
+pub(super) struct End {
     reason: EndReason,
     decision: Option<Decision>,
     output: Output,
     record: Option<ExitRecord>,
-    detail: Option<String>,
+    pub detail: Option<String>,
     at_ms: UnixMillis,
     exit_to_detected: Option<Duration>,
     while_away: bool,
 }
 
 impl End {
+    /// Of a process that never played or no longer did.
+    pub fn of(
+        decision: Option<Decision>,
+        output: Output,
+        record: Option<ExitRecord>,
+        spec: &ServerSpec,
+    ) -> Self {
+        let seen = Seen {
+            spec,
+            run: None,
+            health: &Health::default(),
+        };
+        Self::seen(decision, output, record, &seen)
+    }
+
+    /// Of a process of which that was seen.
+    pub fn seen(
+        decision: Option<Decision>,
+        output: Output,
+        record: Option<ExitRecord>,
+        seen: &Seen<'_>,
+    ) -> Self {
+        Self {
+            reason: reason(decision, &output, record.as_ref()),
+            detail: seen.detail(decision, &output, record.as_ref()),
+            at_ms: record.as_ref().map_or_else(now_ms, |record| record.at_ms),
+            exit_to_detected: None,
+            decision,
+            output,
+            record,
+            while_away: false,
+        }
+    }
+
+    /// It was learned of later.
+    pub fn while_away(self) -> Self {
+        Self {
+            while_away: true,
+            ..self
+        }
+    }
+
+    /// For people.
+    pub fn words(&self) -> String {
+        match &self.detail {
+            Some(detail) => detail.clone(),
+            None => format!("it ended: {}", self.reason),
+        }
+    }
+
     /// We wanted it, or it left by itself in order; a crash on the way is none of that.
-    fn is_planned(&self) -> bool {
+    pub fn is_planned(&self) -> bool {
         let wanted = matches!(self.decision, Some(Decision::Shutdown | Decision::Killed));
         let orderly = matches!(self.reason, EndReason::Normal | EndReason::Shutdown);
         (wanted || orderly) && self.output.signal.is_none()
@@ -66,7 +119,18 @@ impl Actor {
             return;
         };
         self.prober = None;
-        let end = self.judge(&run, record, while_away, detected_ns).await;
+        self.context.sessions.close(&self.spec.id);
+        let output = self.last_words(&run, &self.book).await;
+        self.exit_ns = record
+            .as_ref()
+            .filter(|_| !while_away)
+            .map(|record| record.at_ns);
+        let end = self.judge(&run, record, output, while_away, detected_ns);
+        self.gap = Some(if end.is_planned() {
+            Gap::Planned
+        } else {
+            Gap::Unplanned
+        });
         let health = self.status.borrow().health.clone();
         self.show(&run, &end);
         let attempt = self.attempts;
@@ -76,51 +140,52 @@ impl Actor {
         if self.link.is_none() {
             self.down(attempt);
         }
-        let words = end.detail.clone();
-        self.start_failed(
-            attempt,
-            words.unwrap_or_else(|| format!("it ended: {}", end.reason)),
-        );
+        self.start_failed(attempt, end.words());
         if end.is_planned() {
-            let _ = adopt::forget(
-                &self.context.options.run_dir,
-                self.spec.id.as_str(),
-                &run.start,
-            );
+            self.forget_end(&run);
         } else {
-            let bundle = self.bundle(&run, end, &health);
-            self.keep(bundle, run.start);
+            let log = self
+                .book
+                .since(run.log_cursor, run.slot, self.bundle_lines());
+            let bundle = self.bundle(&run, end, &health, log);
+            self.keep(bundle, &run, false);
         }
     }
 
-    async fn judge(
-        &mut self,
+    pub(super) fn bundle_lines(&self) -> usize {
+        self.context.options.logs.bundle_lines
+    }
+
+    /// A later sidekick need not deal with it.
+    pub(super) fn forget_end(&self, run: &Run) {
+        let name = run.slot.name(self.spec.id.as_str());
+        let _ = adopt::forget(&self.context.options.run_dir, &name, &run.start);
+    }
+
+    fn judge(
+        &self,
         run: &Run,
         record: Option<ExitRecord>,
+        output: Output,
         while_away: bool,
         detected_ns: u64,
     ) -> End {
-        let output = self.last_words(run).await;
         let decision = self.machine.decision();
-        self.exit_ns = record
-            .as_ref()
-            .filter(|_| !while_away)
-            .map(|record| record.at_ns);
+        let seen = Seen {
+            spec: &self.spec,
+            run: Some(run),
+            health: &self.status.borrow().health,
+        };
         End {
-            reason: reason(decision, &output, record.as_ref()),
-            detail: self.detail(decision, &output, record.as_ref()),
-            at_ms: record.as_ref().map_or_else(now_ms, |record| record.at_ms),
             exit_to_detected: self
                 .exit_ns
                 .map(|at| Duration::from_nanos(detected_ns.saturating_sub(at))),
-            decision,
-            output,
-            record,
             while_away,
+            ..End::seen(decision, output, record, &seen)
         }
     }
 
-    fn show(&self, run: &Run, end: &End) {
+    pub(super) fn show(&self, run: &Run, end: &End) {
         self.status.send_modify(|status| {
             status.os_pid = None;
             status.session = None;
@@ -158,7 +223,8 @@ impl Actor {
         self.context.tell(&self.spec.id, kind);
     }
 
-    fn bundle(&self, run: &Run, end: End, health: &Health) -> Bundle {
+    pub(super) fn bundle(&self, run: &Run, end: End, health: &Health, log: Vec<LogLine>) -> Bundle {
+        let last_restore = self.status.borrow().restores.last();
         Bundle {
             server: self.spec.id.to_string(),
             at_ms: end.at_ms,
@@ -167,9 +233,8 @@ impl Actor {
             os_pid: run.server.pid as u32,
             epoch: run.epoch,
             decision: end.decision.map(decision_name),
-            log: self
-                .book
-                .since(run.log_cursor, self.context.options.logs.bundle_lines),
+            log,
+            standby: false,
             beats: run
                 .beats
                 .iter()
@@ -187,6 +252,7 @@ impl Actor {
                 "ran_ms": run.decided_ns.map(|at| monotonic_ns().saturating_sub(at) / 1_000_000),
                 "exit_to_detected_us": end.exit_to_detected.map(|time| time.as_micros() as u64),
                 "restarts": self.machine.restarts(),
+                "last_restore_ms": last_restore.map(|time| time.as_millis() as u64),
             }),
             versions: json!({
                 "sidekick": version(),
@@ -203,11 +269,11 @@ impl Actor {
     }
 
     /// Everything the process wrote, read for what the engine says of its end.
-    async fn last_words(&self, run: &Run) -> Output {
-        self.context.sessions.close(&self.spec.id);
-        let drained = self.context.tail.drain(self.spec.id.as_str(), true);
+    pub(super) async fn last_words(&self, run: &Run, book: &LogBook) -> Output {
+        let name = run.slot.name(self.spec.id.as_str());
+        let drained = self.context.tail.drain(&name, true);
         let _ = tokio::time::timeout(LAST_LINES, drained).await;
-        let lines = self.book.since(run.log_cursor, SEARCHED);
+        let lines = book.since(run.log_cursor, run.slot, SEARCHED);
         let own = lines
             .iter()
             .filter(|line| line.source != LogSource::Sidekick);
@@ -226,7 +292,10 @@ impl Actor {
     }
 
     /// Writes the bundle beside the restart, which waits for nothing.
-    fn keep(&self, mut bundle: Bundle, start: String) {
+    pub(super) fn keep(&self, mut bundle: Bundle, run: &Run, standby: bool) {
+        bundle.standby = standby;
+        let start = run.start.clone();
+        let name = run.slot.name(self.spec.id.as_str());
         let (context, id) = (self.context.clone(), self.spec.id.clone());
         let spec = self.spec.clone();
         let (store, commands) = (self.bundles.clone(), self.commands.clone());
@@ -244,7 +313,6 @@ impl Actor {
             bundle.facts = facts.unwrap_or_else(|_| json!({"error": "no answer in time"}));
             let (reason, script_line) = (bundle.reason.clone(), bundle.output.script_line.clone());
             let run_dir = context.options.run_dir.clone();
-            let name = id.to_string();
             let written = tokio::task::spawn_blocking(move || {
                 bundle.versions["build"] = json!(identity::build());
                 bundle.versions["config"] = json!(identity::spec(&spec));
@@ -259,7 +327,7 @@ impl Actor {
             });
             match written.await {
                 Ok(Ok(Written { number, kind })) => {
-                    if let Some(commands) = commands.upgrade() {
+                    if let Some(commands) = commands.upgrade().filter(|_| !standby) {
                         let _ = commands
                             .send(Command::Bundled {
                                 start_number,

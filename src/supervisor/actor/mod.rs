@@ -5,7 +5,13 @@ mod begin;
 mod detail;
 mod end;
 mod planned;
+mod remains;
 mod requests;
+mod see_off;
+mod shown;
+mod standby;
+mod succession;
+mod tell;
 mod watched;
 
 use super::ExitRequest;
@@ -21,20 +27,24 @@ use super::machine::{Action, Input, Machine};
 use super::memory::MemoryAlarm;
 use super::probe::Prober;
 use super::schedule::Schedule;
+use super::slot::Slot;
 use super::spec::ServerSpec;
 use super::status::{Sample, State, Status};
 use super::store::Store;
 use crate::failpoints;
 use crate::guard::clock::monotonic_ns;
+use crate::guard::files::ExitRecord;
 use crate::guard::proc::ProcessId;
 use crate::guard::protocol::{FromGuard, ToGuard};
 use crate::guard::tree;
 use crate::ports::{Beat, SessionEvent};
 use crate::types::{Epoch, UnixMillis, now_ms};
 use nix::sys::signal::Signal;
+use standby::Standby;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
+use succession::Leaving;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -76,6 +86,8 @@ pub enum Command {
         /// Its number.
         number: u64,
     },
+    /// Nothing is left of the process whose place the standby took.
+    Left(Option<Box<ExitRecord>>),
     /// Ends the actor if there is no process.
     Delete(Reply),
     /// Ends the actor, whatever runs.
@@ -87,6 +99,7 @@ pub enum Command {
 struct Run {
     server: ProcessId,
     start: String,
+    slot: Slot,
     start_number: u64,
     epoch: Option<Epoch>,
     /// Log lines after this one are its own.
@@ -105,6 +118,13 @@ struct Run {
     program: Option<Program>,
     connected: bool,
     played: bool,
+}
+
+/// What kind of end players wait after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gap {
+    Planned,
+    Unplanned,
 }
 
 enum Wish {
@@ -142,7 +162,18 @@ pub struct Actor {
     early: Vec<SessionEvent>,
     session_open: watch::Sender<bool>,
     exit_ns: Option<u64>,
+    /// The wait that began at `exit_ns` and is to be measured.
+    gap: Option<Gap>,
     wishes: Vec<(Wish, Reply)>,
+    /// Nothing of this attempt and those before runs, but for what is leaving; an adopted process is of attempt 0.
+    gone: Option<u64>,
+    /// Where the server's own process is in the run directory.
+    slot: Slot,
+    standby: Option<Standby>,
+    standby_problem: Option<String>,
+    /// Lines of the standby that is being promoted.
+    promoting: Option<Arc<LogBook>>,
+    leaving: Option<Leaving>,
 }
 
 /// What an actor is made of.
@@ -197,7 +228,14 @@ impl Actor {
             early: Vec::new(),
             session_open: watch::Sender::new(false),
             exit_ns: None,
+            gap: None,
             wishes: Vec::new(),
+            gone: None,
+            slot: Slot::First,
+            standby: None,
+            standby_problem: None,
+            promoting: None,
+            leaving: None,
         }
     }
 
@@ -228,6 +266,7 @@ impl Actor {
                     self.launching = None;
                     self.on_launch(result).await;
                 }
+                news = standby::news(&mut self.standby), if self.standby.is_some() => self.on_standby(news).await,
                 command = commands.recv() => match command {
                     Some(command) => if self.on_command(command).await { break },
                     None => break,
@@ -239,6 +278,7 @@ impl Actor {
                 }
                 _ = sample.tick(), if self.status.borrow().os_pid.is_some() => {
                     self.sample();
+                    self.sample_standby();
                     self.look_at_clock().await;
                 }
             }
@@ -246,6 +286,13 @@ impl Actor {
         // A launch under way must not outlive its supervisor unseen: its guard ends when the socket closes.
         if let Some(launching) = self.launching.take() {
             launching.abort();
+        }
+        if let Some(launching) = self.standby.and_then(|standby| standby.launching) {
+            launching.abort();
+        }
+        // A later sidekick finds what is left of it.
+        if let Some(leaving) = self.leaving {
+            leaving.task.abort();
         }
     }
 
@@ -263,6 +310,7 @@ impl Actor {
 
     /// Makes the machine's state visible.
     fn publish(&mut self) {
+        self.publish_standby();
         let to = self.machine.state();
         let from = self.status.borrow().state;
         let restarts = self.machine.restarts();
@@ -302,6 +350,10 @@ impl Actor {
             Action::Launch if self.context.is_closing() => {
                 return vec![Input::Stop, Input::LaunchFailed];
             }
+            Action::Promote => return self.promote(),
+            Action::Abandon => self.abandon(),
+            Action::LaunchStandby => self.launch_standby(),
+            Action::KillStandby => self.kill_standby().await,
             Action::Launch => self.launch(),
             Action::Drain(deadline) => {
                 if !self.context.sessions.drain(&self.spec.id, deadline) {
@@ -358,28 +410,6 @@ impl Actor {
         }
     }
 
-    fn tell_quarantine(&mut self) {
-        let (restarts, seconds) = (self.spec.max_restarts, self.spec.max_seconds);
-        let who = if self.spec.is_linked() {
-            "its group: "
-        } else {
-            ""
-        };
-        let release = self.spec.quarantine.map_or_else(
-            || "start it to release it".to_owned(),
-            |cool| {
-                let cool = humantime::format_duration(cool);
-                format!("it is released after {cool}, or by a start")
-            },
-        );
-        self.book.note(&format!(
-            "quarantined: {who}more than {restarts} restarts in {seconds} s; {release}"
-        ));
-        tracing::error!(server = %self.spec.id, restarts, seconds, "quarantined after too many restarts; {release}");
-        self.context
-            .tell(&self.spec.id, EventKind::Quarantined { restarts, seconds });
-    }
-
     async fn on_guard(&mut self, message: Option<FromGuard>) {
         match message {
             Some(FromGuard::Exited(record)) => self.ended(Some(record), false).await,
@@ -408,8 +438,24 @@ impl Actor {
 
     /// Nothing of that attempt and those before runs.
     fn down(&mut self, attempt: u64) {
+        self.gone = self.gone.max(Some(attempt));
+        self.settle_down();
+    }
+
+    /// Answers who waits for the end of everything: of the process that was fenced, and of a standby that is to go, as well.
+    fn settle_down(&mut self) {
+        let gone = self.gone;
+        let leaving = self.leaving.as_ref().map(|leaving| leaving.attempt);
+        if self.standby.is_some() && !self.machine.keeps_standby() {
+            return;
+        }
         self.fulfil(
-            |wish| matches!(wish, Wish::Down(target) if *target <= attempt),
+            |wish| match wish {
+                Wish::Down(target) => {
+                    Some(*target) <= gone && leaving.is_none_or(|attempt| attempt > *target)
+                }
+                Wish::Up(_) => false,
+            },
             &Ok(()),
         );
     }
@@ -427,9 +473,14 @@ impl Actor {
     }
 
     fn note(&self) -> Note {
+        self.note_of(&self.spec)
+    }
+
+    fn note_of(&self, spec: &ServerSpec) -> Note {
         Note {
-            spec: (*self.spec).clone(),
+            spec: spec.clone(),
             configured: self.configured,
+            standby: None,
         }
     }
 }

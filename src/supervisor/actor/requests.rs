@@ -1,8 +1,8 @@
 //! What others ask of a server.
 
-use super::{Actor, Command, Reply, Wish, now};
+use super::{Actor, Command, Reply, Standby, Wish, now};
 use crate::supervisor::error::SupervisorError;
-use crate::supervisor::machine::Input;
+use crate::supervisor::machine::{Input, StandbyInput};
 use crate::supervisor::spec::ServerSpec;
 use crate::supervisor::status::State;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ impl Actor {
             Command::GiveUp(reply) => self.on_group_stop(Input::Quarantine, reply).await,
             Command::Resume(reply) => self.on_resume(reply).await,
             Command::Update(spec, reply) => {
-                self.on_update(spec);
+                self.on_update(spec).await;
                 let _ = reply.send(Ok(()));
             }
             Command::Exit(start_number, request) => {
@@ -46,10 +46,13 @@ impl Actor {
                     last.bundle = Some(number);
                 }
             }),
+            Command::Left(record) => self.on_left(record.map(|record| *record)).await,
             Command::Delete(reply) => {
                 if self.machine.state().is_up() {
                     let _ = reply.send(Err(SupervisorError::Running(self.spec.id.clone())));
                 } else {
+                    // It may wait for the next start of a server that backs off.
+                    self.kill_standby().await;
                     let _ = reply.send(Ok(()));
                     return true;
                 }
@@ -62,9 +65,11 @@ impl Actor {
         false
     }
 
-    fn on_update(&mut self, spec: Arc<ServerSpec>) {
+    async fn on_update(&mut self, spec: Arc<ServerSpec>) {
         self.configured = true;
         self.next = None;
+        let outdated = |standby: &Standby| standby.spec.needs_other_process(&spec);
+        let outdated = self.standby.as_ref().is_some_and(outdated);
         let running = self.machine.state().is_up() && self.spec.needs_other_process(&spec);
         if running {
             let live = (*spec).clone().with_process_of(&self.spec);
@@ -73,7 +78,11 @@ impl Actor {
         } else {
             self.take(spec);
         }
-        self.publish();
+        if outdated {
+            self.apply(Input::Standby(StandbyInput::Outdated)).await;
+        }
+        // A standby is started or stopped at once.
+        self.apply(Input::Tick).await;
     }
 
     /// Goes on by this spec.
@@ -105,7 +114,7 @@ impl Actor {
             let _ = reply.send(Err(refusal));
             return;
         }
-        self.exit_ns = None;
+        self.forget_gap();
         self.start_at_next(Input::Start, reply, wait).await;
     }
 
@@ -116,6 +125,12 @@ impl Actor {
         }
         self.overtake();
         self.start_at_next(Input::Restart, reply, true).await;
+    }
+
+    /// Nobody waited for what is started now.
+    fn forget_gap(&mut self) {
+        self.exit_ns = None;
+        self.gap = None;
     }
 
     async fn start_at_next(&mut self, input: Input, reply: Reply, wait: bool) {
@@ -157,7 +172,7 @@ impl Actor {
     async fn on_resume(&mut self, reply: Reply) {
         let target = self.attempts + 1;
         if self.machine.state() != State::BackingOff {
-            self.exit_ns = None;
+            self.forget_gap();
         }
         self.start_at_next(Input::Resume, reply, true).await;
         if self.attempts < target {

@@ -15,6 +15,7 @@ impl Machine {
         self.start_timeout = spec.start_timeout;
         self.stop_timeout = spec.stop_timeout;
         self.policy.update(spec);
+        self.reserve.update(spec);
         let hang_timeout = spec.hang_timeout.filter(|_| spec.session);
         let judged_anew = hang_timeout != self.hang_timeout;
         self.hang_timeout = hang_timeout;

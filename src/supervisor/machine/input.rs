@@ -1,5 +1,6 @@
 //! What the machine is told and what it says.
 
+use super::reserve::StandbyInput;
 use crate::supervisor::ExitRequest;
 use crate::supervisor::status::EndReason;
 use std::time::Duration;
@@ -51,6 +52,10 @@ pub enum Input {
     Closed,
     /// The process ended.
     Ended(EndReason),
+    /// Something about the standby.
+    Standby(StandbyInput),
+    /// Nothing of the process before the promotion is left.
+    Left,
     /// Time has passed.
     Tick,
 }
@@ -76,6 +81,14 @@ pub enum Action {
     TellRelease,
     /// Tell its group that it ended and is to be started again.
     TellGroup,
+    /// Fence the process, which hangs, and see it off beside what follows.
+    Abandon,
+    /// The standby becomes its process.
+    Promote,
+    /// Start a standby.
+    LaunchStandby,
+    /// SIGKILL to the standby's tree: it has nothing to save.
+    KillStandby,
 }
 
 /// Our own decision, which comes before every other reason of an end.

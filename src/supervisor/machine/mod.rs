@@ -8,21 +8,30 @@
 //!     └────────── Stopping: drain, SIGTERM, SIGKILL ◀── requests
 //! ```
 //!
+//! A server with a standby ([`reserve`]) that is ready is not launched but promoted: the standby becomes its process. After a
+//! hang that happens before the old process is dead, which is why promotion fences it.
+//!
 //! The actor feeds it and does what it says; nothing here knows of processes, sockets or clocks.
 
 mod group;
 mod input;
+mod reserve;
+#[cfg(test)]
+mod standby_tests;
 mod stop;
+mod succession;
 #[cfg(test)]
 mod tests;
 
 pub use input::{Action, Decision, Input};
+pub use reserve::StandbyInput;
 
 use super::ExitRequest;
 use super::hang::HangWatch;
 use super::policy::{Policy, Verdict};
 use super::spec::ServerSpec;
 use super::status::{EndReason, State};
+use reserve::Reserve;
 use std::time::Duration;
 
 /// A game that said it has drained gets this long to end by itself.
@@ -107,6 +116,7 @@ pub struct Machine {
     decision: Option<Decision>,
     playing_since: Option<Duration>,
     restarts: u64,
+    reserve: Reserve,
 }
 
 impl Machine {
@@ -129,6 +139,7 @@ impl Machine {
             decision: None,
             playing_since: None,
             restarts: 0,
+            reserve: Reserve::new(spec),
         }
     }
 
@@ -166,6 +177,11 @@ impl Machine {
 
     /// When [`Input::Tick`] is wanted.
     pub fn due(&self) -> Option<Duration> {
+        let standby = self.reserve.due(self.demand());
+        self.own_due().into_iter().chain(standby).min()
+    }
+
+    fn own_due(&self) -> Option<Duration> {
         match &self.phase {
             Phase::Stopped { .. } | Phase::Launching | Phase::Held => None,
             // A whole group is released together.
@@ -183,6 +199,12 @@ impl Machine {
 
     /// Takes one input. `jitter` is a random number in 0..1.
     pub fn handle(&mut self, input: Input, now: Duration, jitter: f64) -> Vec<Action> {
+        let mut actions = self.step(input, now, jitter);
+        actions.extend(self.reserve.follow(self.demand(), now));
+        actions
+    }
+
+    fn step(&mut self, input: Input, now: Duration, jitter: f64) -> Vec<Action> {
         match input {
             Input::Start => self.start(),
             Input::Stop => self.stop(After::Stay, Some(Decision::Shutdown), now),
@@ -206,11 +228,16 @@ impl Machine {
                 self.session_event(&input, now);
                 Vec::new()
             }
-            Input::Silent(silent) => self.silent(silent, now),
+            Input::Silent(silent) => self.silent(silent, now, jitter),
             Input::Drained => self.drained(now),
             Input::CannotDrain => self.terminate(now),
             Input::Ended(reason) => self.ended(&reason, now, jitter),
-            Input::Tick => self.tick(now),
+            Input::Tick => self.tick(now, jitter),
+            Input::Standby(input) => self.reserve.handle(input, now, jitter),
+            Input::Left => {
+                self.reserve.make_room();
+                Vec::new()
+            }
         }
     }
 
@@ -237,6 +264,9 @@ impl Machine {
         self.decision = None;
         self.playing_since = None;
         self.connected = false;
+        if self.reserve.take() {
+            return vec![Action::Promote];
+        }
         vec![Action::Launch]
     }
 
@@ -351,9 +381,7 @@ impl Machine {
     fn ended(&mut self, reason: &EndReason, now: Duration, jitter: f64) -> Vec<Action> {
         self.connected = false;
         let never_played = self.playing_since.is_none();
-        let ran = self
-            .playing_since
-            .map_or(Duration::ZERO, |since| now.saturating_sub(since));
+        let ran = self.ran(now);
         match self.after {
             After::Stay => {
                 self.phase = Phase::Stopped { finished: false };
@@ -402,8 +430,8 @@ impl Machine {
         vec![Action::TellQuarantine]
     }
 
-    fn tick(&mut self, now: Duration) -> Vec<Action> {
-        if self.due().is_none_or(|due| due > now) {
+    fn tick(&mut self, now: Duration, jitter: f64) -> Vec<Action> {
+        if self.own_due().is_none_or(|due| due > now) {
             return Vec::new();
         }
         match &mut self.phase {
@@ -420,10 +448,10 @@ impl Machine {
                     Decision::StartTimeout
                 };
                 let silent = self.start_timeout;
-                self.unresponsive(decision, silent, now)
+                self.unresponsive(decision, silent, now, jitter)
             }
             Phase::Running { watch } => match watch.as_mut().and_then(|watch| watch.check(now)) {
-                Some(silent) => self.unresponsive(Decision::Hang, silent, now),
+                Some(silent) => self.unresponsive(Decision::Hang, silent, now, jitter),
                 None => Vec::new(),
             },
             Phase::Unresponsive { .. } => self.kill(Decision::Hang, After::Policy),
@@ -438,19 +466,10 @@ impl Machine {
     }
 
     /// Its probes fail. A start has its own deadline, and what is being ended is past judging.
-    fn silent(&mut self, silent: Duration, now: Duration) -> Vec<Action> {
+    fn silent(&mut self, silent: Duration, now: Duration, jitter: f64) -> Vec<Action> {
         match self.phase {
-            Phase::Running { .. } => self.unresponsive(Decision::Hang, silent, now),
+            Phase::Running { .. } => self.unresponsive(Decision::Hang, silent, now, jitter),
             _ => Vec::new(),
         }
-    }
-
-    /// SIGSEGV first: Godot prints the script line in which it hangs. SIGKILL for those who do not die of it.
-    fn unresponsive(&mut self, decision: Decision, silent: Duration, now: Duration) -> Vec<Action> {
-        self.decision = Some(decision);
-        self.phase = Phase::Unresponsive {
-            kill_at: now + self.hang_grace,
-        };
-        vec![Action::TellHang(silent), Action::Dump]
     }
 }

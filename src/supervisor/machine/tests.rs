@@ -3,7 +3,7 @@ use crate::supervisor::spec::{Group, Strategy::OneForAll};
 use crate::types::ServerId;
 use proptest::prelude::*;
 
-fn spec(session: bool) -> ServerSpec {
+pub(super) fn spec(session: bool) -> ServerSpec {
     ServerSpec {
         session,
         start_timeout: ms(10_000),
@@ -13,7 +13,7 @@ fn spec(session: bool) -> ServerSpec {
     }
 }
 
-const fn ms(ms: u64) -> Duration {
+pub(super) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
@@ -253,6 +253,9 @@ impl World {
                 }
                 Action::Terminate | Action::Dump | Action::Kill => {
                     assert!(self.process, "a signal to nobody");
+                }
+                Action::Abandon | Action::Promote | Action::LaunchStandby | Action::KillStandby => {
+                    panic!("there is no standby")
                 }
                 Action::TellHang(_)
                 | Action::TellQuarantine

@@ -16,6 +16,7 @@ fn each_difference_has_its_name_and_its_price() {
     ];
     new[1].stop_timeout = Duration::from_secs(99);
     new[1].max_restarts = 99;
+    new[1].standby = 1;
     new[2].command.push("--more".into());
     new[3].env.insert("A".into(), "B".into());
     let (gone, of_peer, taken) = (spec("gone"), spec("of_peer"), spec("taken"));
@@ -50,7 +51,11 @@ fn each_difference_has_its_name_and_its_price() {
     assert_eq!(
         changed,
         [
-            ("number", "max_restarts stop_timeout".to_owned(), false),
+            (
+                "number",
+                "max_restarts stop_timeout standby".to_owned(),
+                false
+            ),
             ("command", "command".to_owned(), true),
             ("down", "env".to_owned(), false),
         ]

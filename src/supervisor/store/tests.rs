@@ -17,6 +17,7 @@ fn bundle(at_ms: u64, line: u32) -> Bundle {
         decision: None,
         detail: None,
         while_away: false,
+        standby: false,
         exit: None,
         output: output::read(text.lines()),
         log: Vec::new(),

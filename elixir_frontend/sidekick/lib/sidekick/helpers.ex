@@ -42,12 +42,14 @@ defmodule Sidekick.Helpers do
   @doc "Prints the servers and how each fares."
   @spec servers(where()) :: quiet()
   def servers(where \\ sidekicks()) do
-    headings = ["NODE", "SERVER", "STATE", "OS PID", "FOR", "EPOCH", "RESTARTS", "LAST EXIT", "MEMORY", "PROBLEM"]
+    headings =
+      ["NODE", "SERVER", "STATE", "OS PID", "FOR", "EPOCH", "RESTARTS", "LAST EXIT", "MEMORY"] ++
+        ["STANDBY", "PROBLEM"]
 
     ask(where, :servers, headings, fn servers ->
       for server <- servers do
         [server.id, server.state, server[:os_pid], since(server[:since_ms]), server[:epoch], server[:restarts]] ++
-          [last_exit(server), memory(server), server[:problem]]
+          [last_exit(server), memory(server), server[:standby][:state], server[:problem]]
       end
     end)
   end

@@ -7,8 +7,8 @@ defmodule Sidekick.Fleet.Spec do
     * `:running` - `false` for one that should be there, stopped; default `true`
     * `:restart` - `:permanent` (default), `:transient`, `:temporary`
     * `:shutdown` - ms to stop gracefully, default 10000
-    * `:directory`, `:env`, `:session`, `:start_timeout_ms`, `:hang_timeout_ms`, `:max_restarts`, `:max_seconds`, `:on_exit` -
-      as sidekick has them; what is not given is sidekick's default
+    * `:directory`, `:env`, `:session`, `:start_timeout_ms`, `:hang_timeout_ms`, `:max_restarts`, `:max_seconds`, `:on_exit`,
+      `:standby` - as sidekick has them; what is not given is sidekick's default
 
       iex> Sidekick.Fleet.Spec.new!(id: :arena, command: ["godot", "--headless"], max_restarts: 5)
       %Sidekick.Fleet.Spec{id: "arena", command: ["godot", "--headless"], options: %{max_restarts: 5}}
@@ -17,7 +17,8 @@ defmodule Sidekick.Fleet.Spec do
       ** (ArgumentError) :id must be [a-z][a-z0-9_]{0,63}, got "No Such"
   """
 
-  @options [:directory, :env, :session, :start_timeout_ms, :hang_timeout_ms, :max_restarts, :max_seconds, :on_exit]
+  @options [:directory, :env, :session, :start_timeout_ms, :hang_timeout_ms] ++
+             [:max_restarts, :max_seconds, :on_exit, :standby]
 
   @enforce_keys [:id, :command]
   defstruct [:id, :command, running: true, restart: :permanent, shutdown: 10_000, options: %{}]
