@@ -3,8 +3,9 @@
 # along: that package is unpacked for these applications alone, never installed, and no broker runs.
 
 khepri_title='Khepri and the applications it needs'
-khepri_recipe=1
-khepri_suite=trixie
+khepri_recipe=2
+# Ra before 2.16.2, as stable has it, loses what it acknowledged (docs/SAFETY.md). What testing has was compiled by a newer OTP.
+khepri_suite=testing
 khepri_package=rabbitmq-server
 khepri_apps=(khepri ra horus seshat aten gen_batch_server)
 
@@ -38,11 +39,12 @@ khepri_prefix_version() {
 
 khepri_build() {
     local tree=$1 out=$2 app
-    debs_unpack trixie "$tree" rabbitmq-server
+    debs_unpack "$khepri_suite" "$tree" rabbitmq-server
     mkdir -p "$out/erl_libs"
     for app in "${khepri_apps[@]}"; do
         mv "$tree"/usr/lib/rabbitmq/lib/rabbitmq_server-*/plugins/"$app"-[0-9]* "$out/erl_libs/"
     done
+    with_otp escript scripts/lib/recompile.escript "$out/erl_libs" >&2
 }
 
 # Tried with the OTP that will run it: what a newer OTP compiled may not load on an older one.

@@ -25,8 +25,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// The cookie of test clusters.
 pub const COOKIE: &str = "test-cookie";
-/// How long a peer may take over anything.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a peer may take over anything: on a busy machine a BEAM was seen to start for more than 30 s.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A name that no other test uses, at 127.0.0.1.
 pub fn unique(stem: &str) -> String {
@@ -216,13 +216,23 @@ impl Beam {
     }
 
     fn signal(&self, signal: nix::sys::signal::Signal) {
-        let pid = i32::try_from(self.child.id().unwrap()).unwrap();
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).unwrap();
+    }
+
+    /// The pid of its operating system.
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id().unwrap()).unwrap()
     }
 
     /// `kill -9`.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    /// SIGTERM, and its end.
+    pub async fn terminate(mut self) {
+        self.signal(nix::sys::signal::Signal::SIGTERM);
+        self.child.wait().await.unwrap();
     }
 }
 

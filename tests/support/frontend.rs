@@ -38,6 +38,25 @@ fn run(command: &mut Command) -> String {
     text(&output.stdout)
 }
 
+/// Names as a list of atoms in Erlang.
+pub fn atoms(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let names: Vec<_> = names
+        .into_iter()
+        .map(|name| format!("'{}'", name.as_ref()))
+        .collect();
+    format!("[{}]", names.join(","))
+}
+
+/// The library in a supervision tree, keeping all it is given.
+fn child_spec(dir: &Path, members: &[&str], options: &str) -> String {
+    let dir = erlang_binary(dir.to_str().unwrap().as_bytes());
+    let members = atoms(members);
+    format!(
+        "'Elixir.Sidekick':child_spec([{{data_dir, {dir}}}, {{members, {members}}},
+            {{retention, [{{records, infinity}}, {{bytes, infinity}}]}}{options}])"
+    )
+}
+
 /// A running frontend. Its store is in a folder that outlives it.
 pub struct Frontend {
     pub beam: Beam,
@@ -51,20 +70,58 @@ impl Frontend {
 
     /// The same with further options, each as Erlang behind a comma.
     pub async fn start_with(name: &str, epmd_port: u16, dir: &Path, options: &str) -> Self {
+        let mut frontend = Self::boot(name, epmd_port, None).await;
+        let spec = child_spec(dir, &[name], options);
+        frontend
+            .beam
+            .eval(&format!(
+                "{{ok, _}} = application:ensure_all_started(sidekick),
+                 {{ok, _}} = supervisor:start_child('Elixir.Sidekick.ApplicationSupervisor', {spec}),
+                 io:setopts([{{binary, false}}])."
+            ))
+            .await;
+        frontend
+    }
+
+    /// The BEAM alone, with the library in its path; what it has to say goes to a file where there is one.
+    pub async fn boot(name: &str, epmd_port: u16, log: Option<&Path>) -> Self {
         let mut flags = vec!["-setcookie", COOKIE];
         for path in code_path() {
             flags.extend(["-pa", path.to_str().unwrap()]);
         }
         let mut beam = Beam::start_with(name, epmd_port, &flags).await;
-        let dir = erlang_binary(dir.to_str().unwrap().as_bytes());
-        beam.eval(&format!(
-            "{{ok, _}} = application:ensure_all_started(sidekick),
-             Spec = 'Elixir.Sidekick':child_spec([{{data_dir, {dir}}}, {{retention, [{{records, infinity}}, {{bytes, infinity}}]}}{options}]),
-             {{ok, _}} = supervisor:start_child('Elixir.Sidekick.ApplicationSupervisor', Spec),
-             io:setopts([{{binary, false}}])."
-        ))
-        .await;
+        if let Some(log) = log {
+            beam.eval(&format!(
+                "{{ok, _}} = application:ensure_all_started(logger),
+                 _ = logger:remove_handler(default),
+                 ok = logger:add_handler(file, logger_std_h, #{{config => #{{file => {:?}}}}}),
+                 io:setopts([{{binary, false}}]).",
+                log.to_str().unwrap()
+            ))
+            .await;
+        }
         Self { beam }
+    }
+
+    /// Has it serve this folder as one of these members, whenever the others are there: as an operator's supervisor does it is
+    /// begun again where it fails.
+    pub async fn serve_soon(&mut self, dir: &Path, members: &[&str]) {
+        let spec = child_spec(dir, members, "");
+        self.beam
+            .eval(&format!(
+                "(fun() ->
+                    {{ok, _}} = application:ensure_all_started(sidekick, permanent),
+                    Spec = {spec},
+                    spawn(fun Serve() ->
+                        case supervisor:start_child('Elixir.Sidekick.ApplicationSupervisor', Spec) of
+                            {{ok, _}} -> ok;
+                            Other -> logger:error(\"not served yet: ~p\", [Other]), Serve()
+                        end
+                    end)
+                 end)(),
+                 io:setopts([{{binary, false}}])."
+            ))
+            .await;
     }
 
     /// `kill -9`.

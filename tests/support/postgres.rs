@@ -135,6 +135,11 @@ impl Postgres {
         }
     }
 
+    /// The pid of its first process, the parent of the others.
+    pub fn pid(&self) -> i32 {
+        self.child.as_ref().unwrap().id() as i32
+    }
+
     /// How to reach a database of it.
     pub fn url(&self, database: &str) -> String {
         url(self.port, database)

@@ -139,7 +139,9 @@ defmodule Sidekick.Store do
   """
   @spec transaction(atom(), atom(), tuple(), timeout()) :: {:ok, term()} | {:error, term()}
   def transaction(store, procedure, request, timeout_ms) do
-    case :khepri.transaction(store, Lifecycle.procedure_path(procedure), [request], :rw, %{timeout: timeout_ms}) do
+    path = Lifecycle.procedure_path(procedure)
+
+    case asked(fn -> :khepri.transaction(store, path, [request], :rw, %{timeout: timeout_ms}) end) do
       {:ok, result} -> result
       {:error, _} = error -> error
     end
@@ -176,7 +178,7 @@ defmodule Sidekick.Store do
   def terminate(_reason, options), do: Lifecycle.stop(options)
 
   defp read(store, path) do
-    case :khepri.get(store, path) do
+    case asked(fn -> :khepri.get(store, path) end) do
       {:ok, value} -> {:ok, value}
       {:error, {:khepri, :node_not_found, _}} -> {:error, :not_found}
       {:error, _} = error -> error
@@ -184,12 +186,19 @@ defmodule Sidekick.Store do
   end
 
   defp children(store, path) do
-    with {:ok, found} <- :khepri.get_many(store, path ++ [@star]),
+    with {:ok, found} <- asked(fn -> :khepri.get_many(store, path ++ [@star]) end),
          do: {:ok, Map.new(found, fn {path, value} -> {List.last(path), value} end)}
   end
 
+  # Of a store that is just stopping, Khepri 0.18 does not answer `:noproc`: whoever asks would exit with it.
+  defp asked(fun) do
+    fun.()
+  catch
+    :exit, reason -> {:error, {:exit, reason}}
+  end
+
   defp names(store, path) do
-    with {:ok, found} <- :khepri.get_many(store, path ++ [@star]),
+    with {:ok, found} <- asked(fn -> :khepri.get_many(store, path ++ [@star]) end),
          do: {:ok, found |> Map.keys() |> Enum.map(&List.last/1)}
   end
 end

@@ -98,7 +98,7 @@ defmodule Sidekick.ClusterTest do
 
     # Until three were in the middle of it. One that came to serve before it was killed loses its disk, and joins again.
     while_joining =
-      Stream.repeatedly(fn -> killed_while(second) end) |> Stream.take(20) |> Stream.filter(&(&1 == :joining))
+      Stream.repeatedly(fn -> killed_while(second) end) |> Stream.take(60) |> Stream.filter(&(&1 == :joining))
 
     assert [:joining, :joining, :joining] = Enum.take(while_joining, 3)
 
@@ -108,6 +108,68 @@ defmodule Sidekick.ClusterTest do
     assert watermark(second) == 10
     assert {:ok, %{watermark: 20}} = ask(second, upload("s", 11, 20))
     assert watermark(first) == 20
+  end
+
+  test "killed at any moment of its joins to a store of one, the second comes to be a member, and the first goes on" do
+    seed = :rand.uniform(1_000_000_000)
+    IO.puts("seed of the kills while joining one: #{seed}")
+    _ = :rand.seed(:exsss, seed)
+    [first, second] = plan(2)
+    [first] = serve([boot(%{first | members: [first.node]})])
+    {:ok, _} = ask(first, upload("s", 1, 10))
+    uuid = uuid(first)
+
+    # Until it was struck twice when the first had it as a member already, and so no majority without it.
+    blocked =
+      Stream.repeatedly(fn -> killed_while_second(first, second) end)
+      |> Stream.take(60)
+      |> Stream.filter(&(&1 == :joining and {:ok, [first.node]} != on(first, Cluster, :known_members, [])))
+
+    assert [:joining, :joining] = Enum.take(blocked, 2)
+    [second] = serve([boot(second)])
+    assert uuid(second) == uuid
+    assert watermark(second) == 10
+    assert {:ok, %{watermark: 20}} = ask(second, upload("s", 11, 20))
+    assert watermark(first) == 20
+    assert {:ok, [_, _]} = on(first, Cluster, :members, [])
+  end
+
+  # One that came to serve leaves again, so that it joins anew.
+  defp killed_while_second(first, second) do
+    if standing(second) == :member do
+      [again] = serve([boot(second)])
+      :ok = on(again, Cluster, :leave, [])
+      Beam.kill!(again.beam)
+      eventually(fn -> on(first, Cluster, :members, []) == {:ok, [first.node]} end)
+      File.rm_rf!(second.dir)
+    end
+
+    killed_while(second)
+  end
+
+  test "where the second of two is lost for good the first goes on alone when it is told, and another may join" do
+    [first, second] = cluster!(2)
+    {:ok, _} = ask(first, upload("s", 1, 10))
+    uuid = uuid(first)
+    # Not while the other is there.
+    assert {:error, {:connected, %{node: other}}} = on(first, Cluster, :go_on_alone, [])
+    assert other == second.node
+    Beam.kill!(second.beam)
+    File.rm_rf!(second.dir)
+    eventually(fn -> match?({:error, _}, ask(first, upload("s", 11, 20))) end)
+    assert :ok = on(first, Cluster, :go_on_alone, [])
+    eventually(fn -> match?({:ok, %{watermark: 20}}, ask(first, upload("s", 11, 20))) end)
+    assert {:ok, [_]} = on(first, Cluster, :members, [])
+    [second] = serve([boot(second)])
+    assert uuid(second) == uuid
+    assert watermark(second) == 20
+    assert {:ok, %{watermark: 30}} = ask(second, upload("s", 21, 30))
+
+    # Of more than two it is refused: others may know more.
+    [third] = plan(1)
+    [third] = serve([boot(%{third | members: [first.node, second.node, third.node]})])
+    Enum.each([second, third], &Beam.kill!(&1.beam))
+    assert {:error, {:too_many_members, _}} = on(first, Cluster, :go_on_alone, [])
   end
 
   # How far it had come, by its note.
@@ -168,6 +230,32 @@ defmodule Sidekick.ClusterTest do
     others |> Enum.map(&boot/1) |> serve()
     assert_receive {^node, {:sidekick_store, :sidekick_store, {:quorum, :restored}}}, 20_000
     assert {:ok, %{watermark: 10}} = ask(alive, upload("s", 6, 10))
+  end
+
+  test "a leader that is cut off stores nothing, the others go on, and it comes back by itself" do
+    plans = 3 |> plan() |> Enum.map(&boot/1) |> serve(timeout_ms: 2_000)
+    {:ok, _} = ask(hd(plans), upload("s", 1, 5))
+    leader = leader(plans)
+    [one, two] = plans -- [leader]
+    watch(leader)
+
+    # Neither side takes the other's cookie any more; this test reaches all, as sidekicks would.
+    for other <- [one, two] do
+      true = on(leader, Node, :set_cookie, [other.node, :isolated])
+      on(leader, Node, :disconnect, [other.node])
+    end
+
+    {node, name} = {leader.node, Sidekick.Ingest}
+    assert {:error, {code, _}} = Beam.call(leader.beam, GenServer, :call, [name, upload("s", 6, 10), 15_000])
+    assert code in [:timeout, :unavailable]
+    eventually(fn -> match?({:ok, %{watermark: 20}}, ask(one, upload("s", 6, 20))) end)
+    assert_receive {^node, {:sidekick_store, :sidekick_store, {:quorum, :lost}}}, 20_000
+
+    for other <- [one, two], do: true = on(leader, Node, :set_cookie, [other.node, on(leader, Node, :get_cookie, [])])
+    assert_receive {^node, {:sidekick_store, :sidekick_store, {:quorum, :restored}}}, 20_000
+    assert watermark(leader) == 20
+    {:ok, records} = on(leader, Store, :records, [origin(), "s", 1, 100])
+    assert Enum.map(records, & &1.seq) == Enum.to_list(1..20)
   end
 
   test "a store grows, a member leaves, a dead one is replaced, and a lost disk joins again" do

@@ -22,6 +22,12 @@ defmodule Sidekick.StoreTest do
     assert {:ok, %{watermark: 501}} = Instance.call(instance, upload("s", 501, 501))
   end
 
+  test "versions of Ra in which members diverge are known" do
+    for bad <- ~w(2.9.1 2.14.0 2.16.1), do: refute(Store.Lifecycle.ra_sound?(bad))
+    for good <- ~w(2.16.2 2.16.12 2.17.0 3.1.10 3.2.0-rc.1 unknown), do: assert(Store.Lifecycle.ra_sound?(good))
+    assert Store.Lifecycle.ra_sound?(to_string(Application.spec(:ra, :vsn)))
+  end
+
   test "the window of a stream keeps to its limits; watermark and hash stay whole" do
     retention = [records: 600, bytes: :infinity, streams: %{"thin" => [records: :infinity, bytes: 100_000]}]
     instance = Instance.start!(retention: retention)

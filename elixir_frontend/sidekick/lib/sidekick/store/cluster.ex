@@ -17,9 +17,10 @@ defmodule Sidekick.Store.Cluster do
   | leave | `leave/1` on the node, then shorten `:members` of the others |
   | replace | `remove/2` the dead node from a live one; start the new one with its name in `:members` |
   | replace under the same name | start it on an empty folder |
+  | go on where the other of two is lost for good | `go_on_alone/1` |
 
-  Three members survive the loss of one, five of two. Two survive none, and to grow from one to two is the one step
-  that a kill of the new member may block: begin with all members, or back up first.
+  Three members survive the loss of one, five of two. Two survive none: if one loses its disk, the other has no majority until
+  an operator has it go on alone. One that is killed while it joins a store of one is let go by itself when it comes back.
   """
 
   alias Sidekick.{Options, Store}
@@ -78,6 +79,54 @@ defmodule Sidekick.Store.Cluster do
     end
   end
 
+  @doc """
+  Makes this node the only member of its store, where all others are lost for good: of two members the one that is left holds
+  everything that was ever acknowledged, for that takes both. Refused where the cluster has more than two members (a majority
+  of them may know more than this one does) or while the other is connected.
+
+  The folder of the other must never be served again: remove it, then the node may join anew.
+  """
+  @spec go_on_alone(atom()) :: :ok | {:error, term()}
+  def go_on_alone(store \\ :sidekick_store) do
+    with {:ok, members} <- known_members(store) do
+      case {members -- [node()], connected(members) -- [node()]} do
+        {[], _} ->
+          :ok
+
+        {[other], []} ->
+          shrink(store, other)
+
+        {[_], [other]} ->
+          {:error, {:connected, %{node: other, remedy: "stop it, or use remove/2"}}}
+
+        {_, _} ->
+          {:error, {:too_many_members, %{members: members, remedy: "start a majority of them, or restore a backup"}}}
+      end
+    end
+  end
+
+  @doc false
+  # Asked by a node that was killed while it joined this store of one and holds nothing. It was never served from, so that no
+  # third member can have come through it alone: this one knows all members there are.
+  @spec let_go(node(), atom()) :: :ok | {:error, term()}
+  def let_go(gone, store) do
+    with {:ok, members} <- known_members(store) do
+      case members -- [node()] do
+        [^gone] -> shrink(store, gone)
+        others -> if gone in others, do: {:error, {:too_many_members, %{members: members}}}, else: :ok
+      end
+    end
+  end
+
+  defp shrink(store, gone) do
+    Logger.warning("#{gone} is no member of #{store} any more; this node goes on alone")
+
+    case :ra_server_proc.force_shrink_members_to_current_member({store, node()}) do
+      :ok -> :ok
+      failed -> {:error, {:shrink, %{reason: failed}}}
+    end
+  end
+
   @doc "Takes this node out of the cluster, and stops the instance; its folder will not be served again."
   @spec leave(atom()) :: :ok | {:error, term()}
   def leave(store \\ :sidekick_store) do
@@ -132,12 +181,12 @@ defmodule Sidekick.Store.Cluster do
   @spec prepare(Options.t(), Folder.note()) :: {:ok, :begin | {:join, node(), integer()}} | {:error, term()}
   def prepare(_options, %{standing: :member}), do: {:ok, :begin}
 
-  def prepare(%Options{store: store, start_timeout_ms: timeout} = options, _note) do
+  def prepare(%Options{store: store, start_timeout_ms: timeout} = options, note) do
     deadline = System.monotonic_time(:millisecond) + timeout
 
     case find(options, deadline) do
       {:join, member} ->
-        with :ok <- until(deadline, fn -> forget_former(store, member) end), do: {:ok, {:join, member, deadline}}
+        with :ok <- until(deadline, fn -> forget_former(store, member, note) end), do: {:ok, {:join, member, deadline}}
 
       :begin ->
         {:ok, :begin}
@@ -184,18 +233,30 @@ defmodule Sidekick.Store.Cluster do
          do: until(deadline, fn -> sync_others(store, member) end)
   end
 
-  # With one other member that one holds all there is, and could not agree to a removal alone.
-  defp forget_former(store, member) do
-    with {:ok, members} <- remote_members(store, member),
-         do: if(node() in members and length(members) > 2, do: raft_remove(store, member, node()), else: :ok)
+  # Of two members the other cannot agree to a removal alone.
+  defp forget_former(store, member, note) do
+    case {ask(member, :known_members, [store]), note.standing} do
+      {{:ok, [_, _] = members}, :joining} ->
+        if node() in members, do: known(ask(member, :let_go, [node(), store]), member), else: :ok
+
+      {{:ok, _}, _} ->
+        with {:ok, members} <- remote_members(store, member),
+             do: if(node() in members and length(members) > 2, do: raft_remove(store, member, node()), else: :ok)
+
+      {failed, _} ->
+        known(failed, member)
+    end
   end
+
+  defp known(failed, member) when failed == :unreachable, do: {:error, {failed, %{member: member}}}
+  defp known(answer, _member), do: answer
 
   defp sync_others(store, member) do
     with {:ok, members} <- remote_members(store, member), do: sync_all(members -- [node()])
   end
 
   defp remote_members(store, member) do
-    with failed when is_atom(failed) <- ask(member, :members, [store]), do: {:error, {failed, %{member: member}}}
+    known(ask(member, :members, [store]), member)
   end
 
   defp until(deadline, fun) do

@@ -12,6 +12,11 @@ defmodule Sidekick.Store.Lifecycle do
   alias Sidekick.{Options, Telemetry}
   alias Sidekick.Store.{Cluster, Folder, Paths, Procedures, Projections}
 
+  require Logger
+
+  # The first in which a member does not apply what it wrote as a leader and the others never agreed to.
+  @ra_sound [2, 16, 2]
+
   @doc "Starts the store; answers its uuid once it may be served."
   @spec start(Options.t()) :: {:ok, String.t()} | {:error, term()}
   def start(%Options{} = options) do
@@ -48,6 +53,7 @@ defmodule Sidekick.Store.Lifecycle do
 
     with :ok <- Folder.write(options, note.standing, note.uuid),
          {:ok, _} <- Application.ensure_all_started(:khepri),
+         :ok <- warn_of_ra(options),
          :ok <- start_system(options),
          {:ok, _} <- :khepri.start(store, store, timeout),
          :ok <- :khepri_cluster.wait_for_leader(store, timeout),
@@ -110,6 +116,28 @@ defmodule Sidekick.Store.Lifecycle do
     do: {:error, {:left_cluster, %{data_dir: options.data_dir, remedy: "remove the folder to join again"}}}
 
   defp may_start(_standing, _options), do: :ok
+
+  defp warn_of_ra(%Options{members: [_]}), do: :ok
+
+  defp warn_of_ra(_options) do
+    version = to_string(Application.spec(:ra, :vsn))
+
+    unless ra_sound?(version) do
+      Logger.error(
+        "Ra #{version} may lose what a store of several members acknowledged, when members are killed: " <>
+          "use Ra 2.16.2 or later, which comes with Khepri 0.17"
+      )
+    end
+
+    :ok
+  end
+
+  @doc "Whether a version of Ra keeps what several members acknowledged."
+  @spec ra_sound?(String.t()) :: boolean()
+  def ra_sound?(version) do
+    numbers = ~r/\A(\d+)\.(\d+)\.(\d+)/ |> Regex.run(version, capture: :all_but_first)
+    numbers == nil or Enum.map(numbers, &String.to_integer/1) >= @ra_sound
+  end
 
   # Raft tells each of its steps at debug, and much at info and notice.
   defp quiet do

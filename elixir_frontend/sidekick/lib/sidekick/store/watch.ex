@@ -18,6 +18,9 @@ defmodule Sidekick.Store.Watch do
 
   Without a majority nothing is stored, and sidekicks keep what they have; reads go on from this member, which may be behind.
 
+  Members that lost one another are connected again from here, every few seconds: Raft only speaks to nodes that are connected, and
+  waits for ever where nobody connects them (seen: a member that was cut off for 9 s stayed alone after that).
+
   How it works: whoever writes (`Sidekick.Ingest`, `Sidekick.Fleet`) tells this process on its own node, which passes it to the
   other members. Khepri's triggers are not used: each event costs a second commit of the Raft log, and in 0.16 a trigger whose
   pattern has wildcards ends the store, for good, when the last child of a node on that path is deleted.
@@ -34,7 +37,16 @@ defmodule Sidekick.Store.Watch do
   @check_ms 2_000
   @check_alone_ms 10_000
   @answer_ms 4_000
-  defstruct [:store, :check, quorum: :unknown, proven: false, subscribers: %{}, changed: MapSet.new(), gathering: false]
+  defstruct [
+    :store,
+    :check,
+    :connecting,
+    quorum: :unknown,
+    proven: false,
+    subscribers: %{},
+    changed: MapSet.new(),
+    gathering: false
+  ]
 
   @type change ::
           {:stream, binary(), binary()} | {:state, binary(), binary()} | {:node, node()} | {:fleet, node()}
@@ -98,10 +110,10 @@ defmodule Sidekick.Store.Watch do
   # What was stored since the last time has shown it already.
   def handle_info(:check, %{check: nil, proven: true} = state) do
     Process.send_after(self(), :check, pause_ms(state))
-    {:noreply, quorum(:available, %{state | proven: false})}
+    {:noreply, quorum(:available, connect(%{state | proven: false}))}
   end
 
-  def handle_info(:check, %{check: nil} = state), do: {:noreply, check(state)}
+  def handle_info(:check, %{check: nil} = state), do: {:noreply, check(connect(state))}
 
   def handle_info({:overdue, pid}, %{check: {pid, _}} = state),
     do: {:noreply, answered(Process.exit(pid, :kill), state)}
@@ -111,10 +123,26 @@ defmodule Sidekick.Store.Watch do
     {:noreply, quorum(if(match?({:answer, {:ok, _}}, reason), do: :available, else: :lost), %{state | check: nil})}
   end
 
+  def handle_info({:DOWN, ref, :process, _, _}, %{connecting: ref} = state), do: {:noreply, %{state | connecting: nil}}
+
   def handle_info({:DOWN, ref, :process, _, _}, state),
     do: {:noreply, %{state | subscribers: Map.delete(state.subscribers, ref)}}
 
   def handle_info(_message, state), do: {:noreply, state}
+
+  # In one process of its own at a time: a machine that does not answer holds it up for seconds.
+  defp connect(%{connecting: nil, store: store} = state) do
+    case known_members(store) -- [node() | Node.list(:connected)] do
+      [] ->
+        state
+
+      away ->
+        {_pid, ref} = spawn_monitor(fn -> Enum.each(away, &Node.connect/1) end)
+        %{state | connecting: ref}
+    end
+  end
+
+  defp connect(state), do: state
 
   # Killed; its end is told as any other.
   defp answered(true, state), do: state
