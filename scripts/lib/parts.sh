@@ -86,6 +86,8 @@ part_elixir() {
     fi
     for project in elixir_frontend/*/mix.exs; do
         project=${project%/mix.exs}
+        # It needs packages of Hex, and has a part of its own.
+        [[ $project == "$web" ]] && continue
         say "$project"
         # SIDEKICK_TEST_ALL: no test may be left out for want of a part.
         env -C "$project" MIX_ENV=test SIDEKICK_BIN="$binary" SIDEKICK_TEST_ALL=1 mix test || status=1
@@ -142,4 +144,28 @@ count_browser() {
     counts_passed=$(sum_of "$1" "$line" passed)
     counts_failed=$(sum_of "$1" "$line" failed)
     counts_skipped=$(grep -c '^  skipped: ' "$1" || true)
+}
+
+# The panel: what needs none of its packages always, and all else where they can be had.
+part_web() {
+    local status=0
+    [[ -x $binary ]] || part_build || return 1
+    env -C elixir_frontend/sidekick MIX_ENV=test mix compile >/dev/null && web_calls || status=1
+    web_stale
+    if ! web_packages "$logs/web_packages"; then
+        web_not_run
+        return $((status || $?))
+    fi
+    env -C "$web" MIX_ENV=test mix compile --warnings-as-errors || return 1
+    env -C "$web" MIX_ENV=test SIDEKICK_BIN="$binary" SIDEKICK_TEST_ALL=1 mix test || status=1
+    web_story || status=1
+    return "$status"
+}
+count_web() {
+    local line='^[0-9]+ .* failures?' total
+    count_browser "$1"
+    total=$(sum_of "$1" "$line" '(tests?|doctests?),')
+    counts_failed=$((counts_failed + $(sum_of "$1" "$line" '(failures?|invalid)')))
+    counts_passed=$((counts_passed + total - $(sum_of "$1" "$line" '(failures?|invalid)') + $(grep -c ' functions of the library, 0 missing$' "$1")))
+    counts_skipped=$((counts_skipped + $(sum_of "$1" '^NOT RUN: ' 'tests')))
 }

@@ -2,15 +2,16 @@
 # Part: Erlang/OTP >= 26 with Elixir >= 1.17, taken as a pair because Elixir's release decides which OTP releases it runs on.
 
 otp_title='Erlang/OTP and Elixir'
-otp_recipe=1
+otp_recipe=2
 otp_suite=trixie
 otp_package=erlang-base
 
 # What mix, sidekick's Elixir side and Khepri load at run time; distributions split them into many packages.
 otp_apps=(compiler crypto asn1 public_key ssl inets tools runtime_tools parsetools syntax_tools xmerl eunit os_mon)
 
-# The same in Debian's names; erlang-base holds kernel, stdlib, sasl, compiler and erl_interface.
-otp_packages=(elixir erlang-{base,crypto,asn1,public-key,ssl,inets,tools,runtime-tools,parsetools,syntax-tools,xmerl,eunit,os-mon,mnesia})
+# The same in Debian's names; erlang-base holds kernel, stdlib, sasl, compiler and erl_interface. Phoenix reads headers of public_key
+# while it compiles, and Debian keeps all headers in erlang-dev.
+otp_packages=(elixir erlang-{base,crypto,asn1,public-key,ssl,inets,tools,runtime-tools,parsetools,syntax-tools,xmerl,eunit,os-mon,mnesia,dev})
 
 # Says which OTP a directory is the root of, without starting it: a start costs half a second.
 otp_version_of() {

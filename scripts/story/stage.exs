@@ -29,8 +29,8 @@ defmodule Story.Stage do
       Os.start(
         stage.dir,
         "frontend",
-        ~w(elixir --name frontend@127.0.0.1 --cookie #{stage.cookie} -S mix run --no-halt --no-compile),
-        cd: Path.join(stage.repository, "elixir_frontend/sidekick"),
+        ~w(elixir --name frontend@127.0.0.1 --cookie #{stage.cookie} -S mix) ++ frontend_task(),
+        cd: Path.join([stage.repository, "elixir_frontend", if(panel(), do: "sidekick_web", else: "sidekick")]),
         env:
           stage.env ++
             [
@@ -50,6 +50,17 @@ defmodule Story.Stage do
     end)
 
     pid
+  end
+
+  # The panel's node is the same frontend with pages; scripts/demo says whether there is one.
+  defp frontend_task, do: if(panel(), do: ~w(phx.server --no-compile), else: ~w(run --no-halt --no-compile))
+  defp panel, do: System.get_env("SIDEKICK_WEB_PORT")
+
+  defp print_panel(stage) do
+    if panel() do
+      password = File.read!(Path.join(stage.dir, "panel.password"))
+      IO.puts("  The panel: http://127.0.0.1:#{panel()}    name: operator    password: #{password}\n")
+    end
   end
 
   def start_sidekick(stage) do
@@ -107,9 +118,11 @@ defmodule Story.Stage do
     export PATH="#{Path.dirname(stage.binary)}:$PATH"
     """)
 
-    IO.puts("""
+    IO.puts("\nEverything is still running.\n")
+    print_panel(stage)
 
-    Everything is still running. Next, in another terminal:
+    IO.puts("""
+    Next, in another terminal:
 
       . #{stage.dir}/env                          # toolchain, port mapper and run directory of this demo
       sidekick ctl status

@@ -118,16 +118,6 @@ fn differences(old: &ServerSpec, new: &ServerSpec) -> Vec<&'static str> {
         contain,
         standby,
     } = old;
-    let Contain {
-        limits,
-        user,
-        no_new_privs,
-        inherit_env,
-        secret_env,
-        log_bytes,
-        log_age,
-    } = contain;
-    let other = &new.contain;
     let compared = [
         ("command", *command != new.command),
         ("directory", *directory != new.directory),
@@ -152,19 +142,36 @@ fn differences(old: &ServerSpec, new: &ServerSpec) -> Vec<&'static str> {
         ("busy_max", *busy_max != new.busy_max),
         ("memory_warn", *memory_warn != new.memory_warn),
         ("probe", *probe != new.probe),
-        ("limits", *limits != other.limits),
-        ("user", *user != other.user),
-        ("no_new_privs", *no_new_privs != other.no_new_privs),
-        ("inherit_env", *inherit_env != other.inherit_env),
-        ("secret_env", *secret_env != other.secret_env),
+    ];
+    let rest = [("standby", *standby != new.standby)];
+    let contained = contained(contain, &new.contain).into_iter();
+    let compared = compared.into_iter().chain(contained).chain(rest);
+    let differing = compared.filter(|(_, differs)| *differs);
+    differing.map(|(key, _)| key).collect()
+}
+
+/// Those of its containment, each with whether it differs.
+fn contained(old: &Contain, new: &Contain) -> [(&'static str, bool); 6] {
+    let Contain {
+        limits,
+        user,
+        no_new_privs,
+        inherit_env,
+        secret_env,
+        log_bytes,
+        log_age,
+    } = old;
+    [
+        ("limits", *limits != new.limits),
+        ("user", *user != new.user),
+        ("no_new_privs", *no_new_privs != new.no_new_privs),
+        ("inherit_env", *inherit_env != new.inherit_env),
+        ("secret_env", *secret_env != new.secret_env),
         (
             "logs",
-            *log_bytes != other.log_bytes || *log_age != other.log_age,
+            *log_bytes != new.log_bytes || *log_age != new.log_age,
         ),
-        ("standby", *standby != new.standby),
-    ];
-    let differing = compared.into_iter().filter(|(_, differs)| *differs);
-    differing.map(|(key, _)| key).collect()
+    ]
 }
 
 #[cfg(test)]

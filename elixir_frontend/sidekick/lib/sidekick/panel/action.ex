@@ -57,6 +57,11 @@ defmodule Sidekick.Panel.Action do
   def target({node, id}) when is_binary(id), do: "#{id} on #{node}"
   def target({_kind, node}), do: Atom.to_string(node)
 
+  @doc "How many, in words."
+  @spec servers([target()]) :: String.t()
+  def servers([_]), do: "1 server"
+  def servers(targets), do: "#{Format.count(length(targets))} servers"
+
   defp known({:bulk, kind, [_ | _] = targets} = _action) when kind in @bulk and length(targets) <= @bulk_max,
     do: if(Enum.all?(targets, &target?/1), do: {:ok, kind}, else: :error)
 
@@ -134,9 +139,11 @@ defmodule Sidekick.Panel.Action do
 
   defp told(:ok), do: {:ok, ""}
   defp told({:ok, value}), do: {:ok, inspect(value, limit: 20, printable_limit: 200)}
-  # Without an answer it may have been done, and may still be.
-  defp told({:error, %Error{code: code} = error}) when code in [:timeout, :not_connected],
-    do: {:unknown, Exception.message(error)}
+
+  # Without an answer it may have been done, and may still be. A sidekick uses the same code for a server without a session, with a detail.
+  defp told({:error, %Error{code: code, details: details} = error})
+       when code in [:timeout, :not_connected] and not is_map_key(details, :detail),
+       do: {:unknown, Exception.message(error)}
 
   defp told({:error, %Error{} = error}), do: {:failed, Exception.message(error)}
 
@@ -188,7 +195,7 @@ defmodule Sidekick.Panel.Action do
     %{token: token, question: ask(kind, action), expires_ms: expires_ms}
   end
 
-  defp ask(kind, {:bulk, _, targets}), do: "#{verb(kind)} #{length(targets)} servers? #{harm(kind)}"
+  defp ask(kind, {:bulk, _, targets}), do: "#{verb(kind)} #{servers(targets)}? #{harm(kind)}"
   defp ask(kind, action), do: "#{verb(kind)} #{Format.text(target(action), 200)}? #{harm(kind)}"
 
   defp verb(kind), do: kind |> Format.words() |> String.capitalize()

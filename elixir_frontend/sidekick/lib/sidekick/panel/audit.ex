@@ -5,11 +5,13 @@ defmodule Sidekick.Panel.Audit do
       [:sidekick, :panel, :audit, :done | :denied, <<at_ms::64, count::64, random::32>>]    the entry as a map
 
   An entry: `%{at_ms:, who:, role:, action:, target:, outcome:, detail:, from:}`; `outcome` is `:ok`, `:failed`, `:unknown` (no answer
-  in time: it may have happened) or `:denied`. At most #{10_000} entries are kept, and apart from them #{1_000} of what was denied, so
+  in time: it may have happened) or `:denied`. A new one is told by
+  `Sidekick.Store.Watch` as `{:changed, :audit}`. At most #{10_000} entries are kept, and apart from them #{1_000} of what was denied, so
   that nobody can wash away the others by trying what they may not.
   """
 
   alias Sidekick.Panel.Format
+  alias Sidekick.Store.Watch
 
   @any {:if_name_matches, :any, :undefined}
   @kept %{done: 10_000, denied: 1_000}
@@ -38,6 +40,7 @@ defmodule Sidekick.Panel.Audit do
     path = path(kind) ++ [<<entry.at_ms::64, count::64>> <> :crypto.strong_rand_bytes(4)]
 
     with :ok <- :khepri.put(store, path, entry, %{timeout: @timeout_ms}) do
+      Watch.changed(:audit, store)
       if :rand.uniform(@prune_each) == 1, do: prune(store)
       :ok
     end

@@ -9,6 +9,7 @@ defmodule Sidekick.Store.Watch do
         {:sidekick_store, :sidekick_store, {:changed, {:state, origin, scope}}} -> ...
         {:sidekick_store, :sidekick_store, {:changed, {:node, node}}} -> ...
         {:sidekick_store, :sidekick_store, {:changed, {:fleet, node}}} -> ...
+        {:sidekick_store, :sidekick_store, {:changed, :audit}} -> ...
         {:sidekick_store, :sidekick_store, {:quorum, :lost}} -> ...
         {:sidekick_store, :sidekick_store, {:quorum, :restored}} -> ...
       end
@@ -21,7 +22,7 @@ defmodule Sidekick.Store.Watch do
   Members that lost one another are connected again from here, every few seconds: Raft only speaks to nodes that are connected, and
   waits for ever where nobody connects them (seen: a member that was cut off for 9 s stayed alone after that).
 
-  How it works: whoever writes (`Sidekick.Ingest`, `Sidekick.Fleet`) tells this process on its own node, which passes it to the
+  How it works: whoever writes (`Sidekick.Ingest`, `Sidekick.Fleet`, `Sidekick.Panel.Audit`) tells this process on its own node, which passes it to the
   other members. Khepri's triggers are not used: each event costs a second commit of the Raft log, and in 0.16 a trigger whose
   pattern has wildcards ends the store, for good, when the last child of a node on that path is deleted.
   """
@@ -49,7 +50,7 @@ defmodule Sidekick.Store.Watch do
   ]
 
   @type change ::
-          {:stream, binary(), binary()} | {:state, binary(), binary()} | {:node, node()} | {:fleet, node()}
+          {:stream, binary(), binary()} | {:state, binary(), binary()} | {:node, node()} | {:fleet, node()} | :audit
 
   @doc false
   @spec start_link(Options.t()) :: GenServer.on_start()
