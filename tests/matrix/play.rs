@@ -82,6 +82,9 @@ fn scene(
         Scene::Crashing => send(game.server.pid, Signal::SIGKILL),
         Scene::Hanging => perform(Deed::Script("hang"), stage, Some(&game))?,
         Scene::Frozen => send(game.server.pid, Signal::SIGSTOP),
+        Scene::Killing => {
+            *request = Some(stage.ctl(&["kill", &stage.id]).spawn().unwrap());
+        }
         Scene::Stopping | Scene::StoppingFrozen => {
             if row.scene == Scene::StoppingFrozen {
                 send(game.server.pid, Signal::SIGSTOP);

@@ -45,7 +45,7 @@ pub const POINTS: &[(&str, Scene, Then)] = &[
     ),
     ("supervisor.hang_judged", Scene::Hanging, Then::PlaysAgain),
     ("supervisor.dump_sent", Scene::Hanging, Then::PlaysAgain),
-    ("supervisor.killed", Scene::Frozen, Then::PlaysAgain),
+    ("supervisor.killed", Scene::Killing, Then::PlaysAgain),
     ("supervisor.stop_begun", Scene::Stopping, Then::PlaysOn),
     ("supervisor.drained", Scene::Stopping, Then::PlaysAgain),
     ("supervisor.terminated", Scene::StoppingFrozen, Then::Plays),
@@ -55,7 +55,7 @@ pub const POINTS: &[(&str, Scene, Then)] = &[
 
 /// Keys of the scene: a game that hangs cannot come back to the next sidekick, which waits so long for it.
 fn keys(scene: Scene) -> &'static str {
-    if matches!(scene, Scene::Hanging | Scene::Frozen) {
+    if scene == Scene::Hanging {
         "start_timeout = \"5s\""
     } else {
         ""

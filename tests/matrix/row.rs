@@ -15,6 +15,8 @@ pub enum Scene {
     Hanging,
     /// It plays, and is stopped (SIGSTOP): it neither answers nor dies of SIGSEGV.
     Frozen,
+    /// It plays, and `ctl kill` is under way.
+    Killing,
     /// It plays, and `ctl stop` is under way.
     Stopping,
     /// It plays, is frozen, and `ctl stop` is under way: it does not drain.

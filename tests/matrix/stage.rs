@@ -116,12 +116,17 @@ impl Stage {
         ended.map(|status| status.code())
     }
 
+    /// Of the process that plays. Beside a standby only sidekick knows which of the two places that is.
     pub fn identity(&self) -> Option<Identity> {
-        read_json(
-            &self
-                .path("var/run/guards")
-                .join(format!("{}.identity", self.id)),
-        )
+        let guards = self.path("var/run/guards");
+        let of = |name: String| read_json::<Identity>(&guards.join(format!("{name}.identity")));
+        let (one, two) = (of(self.id.clone()), of(format!("{}-2", self.id)));
+        if two.is_none() {
+            return one;
+        }
+        let pid = self.status()?["os_pid"].as_i64()?;
+        let mut both = one.into_iter().chain(two);
+        both.find(|identity| i64::from(identity.server.pid) == pid)
     }
 
     /// The process, by what stands on record.
@@ -147,11 +152,14 @@ impl Stage {
         command
     }
 
+    fn status(&self) -> Option<serde_json::Value> {
+        let output = self.ctl(&["status", &self.id]).output().unwrap();
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
     /// The state of the server; `None` while no sidekick answers.
     pub fn state(&self) -> Option<String> {
-        let output = self.ctl(&["status", &self.id]).output().unwrap();
-        let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
-        Some(status["state"].as_str()?.to_owned())
+        Some(self.status()?["state"].as_str()?.to_owned())
     }
 
     /// What the game wrote down.

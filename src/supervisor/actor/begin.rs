@@ -37,22 +37,26 @@ impl Actor {
 
     pub(super) async fn on_launch(&mut self, result: Result<Launched, String>) {
         match result {
-            Ok(launched) => self.on_launched(launched).await,
+            Ok(launched) => {
+                failpoints::hit("supervisor.launched");
+                self.on_launched(launched).await;
+            }
             Err(message) => self.on_launch_failed(message).await,
         }
     }
 
+    fn warn(&self, warning: &str) {
+        tracing::warn!(server = %self.spec.id, "{warning}");
+        self.book.note(warning);
+    }
+
     async fn on_launched(&mut self, launched: Launched) {
-        failpoints::hit("supervisor.launched");
         let os_pid = launched.server.pid as u32;
-        let epoch = launched
-            .activation
-            .as_ref()
-            .map(|activation| activation.epoch);
+        let activation = launched.activation.as_ref();
+        let epoch = activation.map(|activation| activation.epoch);
         self.book.hide(launched.secrets);
         if let Some(warning) = launched.warning {
-            tracing::warn!(server = %self.spec.id, "{warning}");
-            self.book.note(&warning);
+            self.warn(&warning);
         }
         let promoted = self.promoting.take();
         if promoted.is_none() {
