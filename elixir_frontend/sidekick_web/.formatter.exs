@@ -2,7 +2,7 @@
 words = [:attr, :slot, :plug, :live, :get, :post, :pipe_through, :socket, :live_sidekick]
 
 [
-  inputs: ["{mix,.formatter}.exs", "{config,lib,test}/**/*.{ex,exs}"],
+  inputs: ["{mix,.formatter,dev,bench}.exs", "{config,lib,test}/**/*.{ex,exs}"],
   line_length: 120,
   locals_without_parens: for(word <- words, do: {word, :*})
 ]

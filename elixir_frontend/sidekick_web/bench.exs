@@ -42,8 +42,11 @@ defmodule Bench do
 
   defp gather(bytes) do
     receive do
-      {:trace, _, :send, %Phoenix.Socket.Message{event: "diff", payload: payload}, _} -> gather(bytes + byte_size(Jason.encode!(payload)))
-      {:trace, _, :send, _, _} -> gather(bytes)
+      {:trace, _, :send, %Phoenix.Socket.Message{event: "diff", payload: payload}, _} ->
+        gather(bytes + byte_size(Jason.encode!(payload)))
+
+      {:trace, _, :send, _, _} ->
+        gather(bytes)
     after
       1_500 -> bytes
     end
@@ -77,8 +80,17 @@ defmodule BenchPages do
 
     sample = fn nodes, round ->
       for {node, n} <- Enum.with_index(nodes) do
-        statuses = for id <- ids, do: status(id, status: [health: %{frame_ms: 16.0 + rem(n + round, 9), players: rem(n * round, 40), cpu_percent: 12.0}])
-        {:answers, node, %{answers(ids, last: 1_000 + round * 100, cursor: 1_000 + round * 90) | servers: {:ok, statuses}, asked_ms: 1}}
+        statuses =
+          for id <- ids,
+              do:
+                status(id,
+                  status: [
+                    health: %{frame_ms: 16.0 + rem(n + round, 9), players: rem(n * round, 40), cpu_percent: 12.0}
+                  ]
+                )
+
+        {:answers, node,
+         %{answers(ids, last: 1_000 + round * 100, cursor: 1_000 + round * 90) | servers: {:ok, statuses}, asked_ms: 1}}
       end
     end
 
@@ -98,12 +110,22 @@ defmodule BenchPages do
         _ = render(view)
         bytes = Bench.update_bytes(view, tell, sample.(nodes, 200 + :erlang.unique_integer([:positive])))
         kept = Bench.memory(view.pid)
-        IO.puts("#{servers} servers, #{name}: first answer #{round(first)} ms, #{div(byte_size(html), 1024)} KiB; page #{div(kept, 1024)} KiB; #{div(bytes, 1024)} KiB for an update of all figures")
+
+        IO.puts(
+          "#{servers} servers, #{name}: first answer #{round(first)} ms, #{div(byte_size(html), 1024)} KiB; page #{div(kept, 1024)} KiB; #{div(bytes, 1024)} KiB for an update of all figures"
+        )
+
         GenServer.stop(view.pid)
       end
 
       {:ok, view, _} = Bench.open("/")
-      events = for n <- 1..2_000, node = Enum.random(nodes), event <- life("s#{rem(n, 10) + 1}", n, start_ms() + n * 10), do: {:event, node, event}
+
+      events =
+        for n <- 1..2_000,
+            node = Enum.random(nodes),
+            event <- life("s#{rem(n, 10) + 1}", n, start_ms() + n * 10),
+            do: {:event, node, event}
+
       victim = List.last(nodes)
       last = {:event, victim, event(:quarantined, "s9", restarts: 3, seconds: 5, at_ms: start_ms() + 1_000_000)}
 
@@ -113,9 +135,16 @@ defmodule BenchPages do
           Bench.until(fn -> has_element?(view, "tbody tr:first-child .state.bad", "quarantined") end)
         end)
 
-      IO.puts("#{servers} servers: #{length(events)} events until an open page shows what came last: #{round(took)} ms, #{round(length(events) / took * 1000)} events/s")
+      IO.puts(
+        "#{servers} servers: #{length(events)} events until an open page shows what came last: #{round(took)} ms, #{round(length(events) / took * 1000)} events/s"
+      )
+
       views = Bench.median(for _ <- 1..50, do: Bench.ms(fn -> Panel.servers(%Query{sort: :memory}) end))
-      IO.puts("#{servers} servers: one view of the rows #{Float.round(views, 1)} ms; hub #{div(Bench.memory(hub), 1024)} KiB")
+
+      IO.puts(
+        "#{servers} servers: one view of the rows #{Float.round(views, 1)} ms; hub #{div(Bench.memory(hub), 1024)} KiB"
+      )
+
       GenServer.stop(view.pid)
       Process.unlink(hub)
       GenServer.stop(hub)

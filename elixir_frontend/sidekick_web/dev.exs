@@ -36,12 +36,30 @@ sample = fn node, round ->
   statuses =
     for id <- ids do
       wave = :math.sin(round / 7 + :erlang.phash2({node, id}, 100))
-      health = %{frame_ms: 16.6 + 3 * wave, players: round(20 + 15 * wave), cpu_percent: 30 + 12 * wave, tick: round * 120}
-      status(id, status: [since_ms: now.() - :erlang.phash2({node, id}, 90_000_000), rss_bytes: round(1.3e8 + 2.0e7 * wave), health: health])
+
+      health = %{
+        frame_ms: 16.6 + 3 * wave,
+        players: round(20 + 15 * wave),
+        cpu_percent: 30 + 12 * wave,
+        tick: round * 120
+      }
+
+      status(id,
+        status: [
+          since_ms: now.() - :erlang.phash2({node, id}, 90_000_000),
+          rss_bytes: round(1.3e8 + 2.0e7 * wave),
+          health: health
+        ]
+      )
     end
 
   behind = :erlang.phash2({node, round}, 900)
-  %{answers(ids, last: 100_000 + round * 500, cursor: 100_000 + round * 500 - behind) | servers: {:ok, statuses}, asked_ms: 1}
+
+  %{
+    answers(ids, last: 100_000 + round * 500, cursor: 100_000 + round * 500 - behind)
+    | servers: {:ok, statuses},
+      asked_ms: 1
+  }
 end
 
 for node <- nodes, do: tell.({:up, node})

@@ -160,6 +160,12 @@ async function story(browser, on, pictures) {
   const took = await crash(page, pictures);
   await page.goto(`${on.url}${server}`);
   await live(page);
+  await page.click('.actions button:has-text("Restart")');
+  await page.waitForSelector('dialog[open]');
+  await page.keyboard.press('Escape');
+  await page.waitForSelector('dialog', { state: 'detached' });
+  const focused = await page.evaluate(() => document.activeElement.textContent.trim());
+  if (focused !== 'Restart') faults.push(`after the dialog the focus is on ${focused.slice(0, 40)}`);
   await act(page, 'Restart', 'Play stops for a moment and goes on with its state.');
   await state(page, 'running');
   good('restarted, after it was asked');

@@ -73,6 +73,9 @@ defmodule SidekickWeb.Actions do
   defp told(socket, action, {:ok, value}),
     do: put_flash(socket, :info, "#{what(action)}: #{Format.text(inspect(value, limit: 20), 300)}")
 
+  defp told(socket, {:bulk, _, targets} = action, {:error, {:incomplete, failed}}),
+    do: put_flash(socket, :error, "#{what(action)}: #{Told.incomplete(failed, length(targets))}")
+
   defp told(socket, action, {:error, error}), do: put_flash(socket, :error, "#{what(action)}: #{Told.sentence(error)}")
 
   defp unselect(socket, {:bulk, _, _}), do: assign(socket, selected: MapSet.new())

@@ -2,13 +2,16 @@ defmodule SidekickWeb.Gate do
   @moduledoc """
   Keeps guesses at passwords slow, and remembers who logged out.
 
-  In a minute at most #{10} logins are tried for a name, #{20} from an address and #{60} in all; beyond that none is looked at until the
-  next minute. So guesses cost this node little, however many come. Behind a proxy all come from its address.
+  In a minute at most #{10} logins are tried for a name from an address, #{20} from an address and #{60} in all; beyond that none is looked at until
+  the next minute. So guesses cost this node little, however many come. What an address tries beyond its own share is not counted for the others, so that
+  nobody keeps everybody out alone. Behind a proxy all come from its address.
   """
 
   use GenServer
 
   @limits %{name: 10, address: 20, all: 60}
+  # Of more addresses in a minute than these none is let in: counting them would cost memory without end.
+  @counted_max 20_000
   @window_ms 60_000
   @revoked_max 10_000
 
@@ -18,7 +21,10 @@ defmodule SidekickWeb.Gate do
 
   @doc "Whether one more login may be tried; counts it."
   @spec try?(String.t(), term()) :: boolean()
-  def try?(name, address), do: Enum.all?([{:all, nil}, {:address, address}, {:name, name}], &below?/1)
+  def try?(name, address) do
+    :ets.info(__MODULE__, :size) < @counted_max + @revoked_max and
+      Enum.all?([{:address, address}, {:name, {name, address}}, {:all, nil}], &below?/1)
+  end
 
   @doc "From now on that session is nobody's."
   @spec revoke(String.t()) :: :ok
@@ -62,7 +68,6 @@ defmodule SidekickWeb.Gate do
     :ok
   end
 
-  # What all may try bounds how many names and addresses are counted.
   defp below?({kind, _} = key),
     do: :ets.update_counter(__MODULE__, {:tried, key}, 1, {{:tried, key}, 0}) <= @limits[kind]
 end

@@ -4,21 +4,30 @@ defmodule SidekickWeb.Told do
   alias Sidekick.Error
   alias Sidekick.Panel.{Action, Format}
 
-  @shown_max 5
+  @shown_max 3
+
+  @doc "What came of an action on several servers: the same failure is told once, with whom it befell."
+  @spec incomplete([{Action.target(), Error.t()}], pos_integer()) :: String.t()
+  def incomplete(failed, total) do
+    told =
+      failed
+      |> Enum.group_by(fn {_target, error} -> sentence(error) end, fn {target, _error} -> Action.target(target) end)
+      |> Enum.sort_by(fn {_sentence, targets} -> -length(targets) end)
+
+    shown =
+      Enum.map_join(Enum.take(told, @shown_max), " ", fn {sentence, targets} -> "#{some(targets)}: #{sentence}" end)
+
+    more = if length(told) > @shown_max, do: " The audit has the others.", else: ""
+    "#{Format.count(length(failed))} of #{Format.count(total)} failed. #{shown}#{more}"
+  end
+
+  defp some(targets) do
+    {shown, more} = Enum.split(targets, @shown_max)
+    Enum.join(shown, ", ") <> if(more == [], do: "", else: " and #{Format.count(length(more))} more")
+  end
 
   @doc "A sentence for an outcome of `Sidekick.Panel.act/3` or an error of a request."
   @spec sentence(term()) :: String.t()
-  def sentence({:incomplete, failed}) do
-    shown =
-      Enum.map_join(Enum.take(failed, @shown_max), " ", fn {target, error} ->
-        "#{Action.target(target)}: #{sentence(error)}"
-      end)
-
-    more = length(failed) - @shown_max
-
-    "#{Format.count(length(failed))} failed, the others are done. #{shown}#{if more > 0, do: " And #{more} more; the audit has all."}"
-  end
-
   def sentence(%Error{code: :denied, details: %{needs: needs}}),
     do: "needs the role #{needs}. Ask an admin to do it, or for the role."
 

@@ -28,13 +28,14 @@
   setInterval(tell_all, 1000)
 
   const hooks = {
-    // A dialog of the browser's own keeps the focus within and gives it back.
+    // A dialog of the browser's own keeps the focus within; it is given back by hand, for the dialog is taken away and not closed.
     Modal: {
       mounted() {
+        this.from = document.activeElement
         this.el.addEventListener("cancel", event => { event.preventDefault(); this.pushEvent("cancel", {}) })
         this.el.showModal()
       },
-      destroyed() { if (this.el.open) this.el.close() },
+      destroyed() { if (this.from?.isConnected) this.from.focus() },
     },
     Copy: {
       mounted() {

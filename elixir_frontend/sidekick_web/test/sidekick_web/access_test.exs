@@ -43,6 +43,23 @@ defmodule SidekickWeb.AccessTest do
     assert {:ok, [%{action: :login, outcome: :ok} | _]} = Audit.list(who: "operator")
   end
 
+  test "who floods the login keeps nobody out but itself" do
+    from = fn address ->
+      fn name, password ->
+        post(%{build_conn() | remote_ip: address}, "/login", %{"name" => name, "password" => password})
+      end
+    end
+
+    flood = from.({10, 0, 0, 1})
+    for _ <- 1..100, do: flood.("operator", "wrong")
+    assert flood.("admin", password("admin")).status == 429
+    other = from.({10, 0, 0, 2})
+    assert other.("operator", password("operator")).status == 302
+    # Many addresses together are bounded too.
+    statuses = for n <- 3..9, _ <- 1..9, do: from.({10, 0, 0, n}).("name", "wrong").status
+    assert Enum.count(statuses, &(&1 == 401)) < 60 and List.last(statuses) == 429
+  end
+
   test "guesses are counted: by name, by address and in all; a minute later it may be tried again" do
     for _ <- 1..10, do: assert(login("operator", "wrong").status == 401)
     conn = login("operator", password("operator"))

@@ -91,7 +91,8 @@ defmodule SidekickWeb.FleetLiveTest do
     shows(view, "dialog li", "s2 on #{hd(nodes(2))}")
     view |> element("dialog form") |> render_submit()
     # Nobody answers for the story's nodes: each failure is told, and is in the audit.
-    shows(view, ".flashes .error", "3 failed, the others are done.")
+    shows(view, ".flashes .error", "Restart 3 servers: 3 of 3 failed.")
+    assert has_element?(view, ".flashes .error", "s1 on #{List.last(nodes(2))}, s2 on #{List.last(nodes(2))}: ")
     assert {:ok, [%{action: :restart, who: "operator", outcome: :failed} | _]} = Audit.list()
     view |> element(".flashes .error button") |> render_click()
     refute has_element?(view, ".flashes .error")

@@ -144,4 +144,31 @@ defmodule SidekickWeb.RealTest do
     eventually(fn -> os_pid(node) not in [nil, before] end)
     eventually(fn -> match?({:ok, [%{outcome: :ok, action: :restart} | _]}, Audit.list(target: "lobby on #{node}")) end)
   end
+
+  test "a server that crashes again and again is quarantined, floods its log meanwhile, and is released", %{node: node} do
+    # A node that allows commands beyond its configuration; the other one goes on.
+    %{node: open} = Binary.start!(allow_start: "any")
+    Sidekick.Nodes.add(open)
+    script = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo flood line $i; done; exit 3"
+    options = %{command: ["sh", "-c", script], session: false, max_restarts: 1, max_seconds: 60, on_exit: "stop"}
+    spec = %{id: :flood, start: {:godot, :start_link, [options]}, restart: :permanent}
+    log = page!("viewer", "/servers/#{open}/flood/log")
+    shows(log, ".notice.error", "No such server is known.")
+    assert {:ok, _} = Supervisor.start_child(Sidekick.supervisor(open), spec)
+    eventually(fn -> match?({_, %{state: :quarantined}, _}, Panel.server(open, "flood")) end)
+
+    shows(log, ".title .state.bad", "quarantined")
+    shows(log, "#lines .line .text", "flood line 20000")
+    assert log |> render() |> LazyHTML.from_document() |> LazyHTML.query("#lines .line") |> Enum.count() <= 500
+    {:memory, bytes} = Process.info(log.pid, :memory)
+    assert bytes < 20_000_000
+
+    view = page!("operator", "/servers/#{open}/flood")
+    assert has_element?(view, ".attention .todo", "Read its last crash, mend the cause, then release it.")
+    refute has_element?(view, ".actions button", "Start")
+    view |> element(".actions button", "Release") |> render_click()
+    shows(view, ".flashes .info", "Release flood on #{open}: done.")
+    assert {:ok, [%{action: :release, outcome: :ok} | _]} = Audit.list(target: "flood on #{open}")
+    assert {_, %{state: :running}, _} = Panel.server(node, "lobby")
+  end
 end
