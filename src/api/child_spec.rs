@@ -2,10 +2,11 @@
 //!
 //! `start` is `{godot, start_link, [#{command => [binary], ...}]}`; the map may also hold `directory`, `env` (map of
 //! binaries), `session`, `start_timeout_ms`, `hang_timeout_ms` (or `infinity`), `max_restarts`, `max_seconds`,
-//! `standby` (0 or 1) and `on_exit` (`keep` or `stop`), and those of [`child_contain`]. `restart` and `shutdown` are OTP's own.
+//! `standby` (0 or 1) and `on_exit` (`keep` or `stop`), and those of [`child_contain`] and
+//! [`child_health`]. `restart` and `shutdown` are OTP's own.
 
-use crate::api::child_contain;
 use crate::api::otp_child::OtpChild;
+use crate::api::{child_contain, child_health};
 use crate::etf::{Atom, Term};
 use crate::supervisor::{OnExit, Restart, ServerSpec};
 use crate::types::ServerId;
@@ -117,11 +118,18 @@ fn read_options(options: &Term, spec: &mut ServerSpec) -> Result<(), SpecError> 
                     _ => return Err(invalid("on_exit must be keep or stop")),
                 }
             }
-            other => match child_contain::read(other, value, &mut spec.contain) {
-                Some(done) => done.map_err(invalid)?,
-                None => return Err(invalid(format!("unknown option {key}"))),
-            },
+            other => {
+                let read = child_contain::read(other, value, &mut spec.contain)
+                    .or_else(|| child_health::read(other, value, spec));
+                read.ok_or_else(|| invalid(format!("unknown option {key}")))?
+                    .map_err(invalid)?;
+            }
         }
+    }
+    if spec.session && spec.probe.is_some() {
+        return Err(invalid(
+            "a process that speaks the session protocol tells by its heartbeats how it is; leave out probe, or say session => false",
+        ));
     }
     Ok(())
 }
@@ -169,6 +177,7 @@ pub fn to_child(spec: &ServerSpec) -> OtpChild {
         options.push(("standby", Term::int(spec.standby)));
     }
     options.extend(child_contain::write(&spec.contain));
+    options.extend(child_health::write(spec));
     let restart = match spec.restart {
         Restart::Permanent => "permanent",
         Restart::Transient => "transient",

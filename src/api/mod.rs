@@ -5,6 +5,7 @@
 //! `supervisor_process` speaks OTP's supervisor protocol and `pids` gives every server a pid of its own.
 
 mod child_contain;
+mod child_health;
 mod child_spec;
 mod cluster;
 mod data;
