@@ -45,8 +45,11 @@ defmodule SidekickWeb.Access do
       else: {:halt, away(socket, socket.assigns.mounted)}
   end
 
-  defp end_later(%{expires_ms: expires_ms}) when is_integer(expires_ms),
-    do: Process.send_after(self(), :session_over, max(0, expires_ms - System.os_time(:millisecond)))
+  # A timer has 32 bits; a session of more than 46 days is looked at by then.
+  defp end_later(%{expires_ms: expires_ms}) when is_integer(expires_ms) do
+    left_ms = expires_ms - System.os_time(:millisecond)
+    Process.send_after(self(), :session_over, left_ms |> max(0) |> min(4_000_000_000))
+  end
 
   defp end_later(_user), do: :ok
 

@@ -12,8 +12,8 @@ defmodule SidekickWeb.LoginController do
   @doc "The form; where nobody is configured, what to do."
   def new(conn, params) do
     cond do
+      Users.of_session(get_session(conn)) != nil -> redirect(conn, to: back(params))
       Users.configured?() -> form(conn, 200, "", back(params), nil)
-      Users.open?() -> redirect(conn, to: "/")
       true -> conn |> put_view(html: LoginHTML) |> put_status(503) |> render(:closed, base: "", page_title: "Closed")
     end
   end
