@@ -142,15 +142,14 @@ fn differences(old: &ServerSpec, new: &ServerSpec) -> Vec<&'static str> {
         ("busy_max", *busy_max != new.busy_max),
         ("memory_warn", *memory_warn != new.memory_warn),
         ("probe", *probe != new.probe),
+        ("standby", *standby != new.standby),
     ];
-    let rest = [("standby", *standby != new.standby)];
-    let contained = contained(contain, &new.contain).into_iter();
-    let compared = compared.into_iter().chain(contained).chain(rest);
+    let compared = compared.into_iter().chain(contained(contain, &new.contain));
     let differing = compared.filter(|(_, differs)| *differs);
     differing.map(|(key, _)| key).collect()
 }
 
-/// Those of its containment, each with whether it differs.
+/// The same of what a server may use and see.
 fn contained(old: &Contain, new: &Contain) -> [(&'static str, bool); 6] {
     let Contain {
         limits,
@@ -161,16 +160,14 @@ fn contained(old: &Contain, new: &Contain) -> [(&'static str, bool); 6] {
         log_bytes,
         log_age,
     } = old;
+    let logs = *log_bytes != new.log_bytes || *log_age != new.log_age;
     [
         ("limits", *limits != new.limits),
         ("user", *user != new.user),
         ("no_new_privs", *no_new_privs != new.no_new_privs),
         ("inherit_env", *inherit_env != new.inherit_env),
         ("secret_env", *secret_env != new.secret_env),
-        (
-            "logs",
-            *log_bytes != new.log_bytes || *log_age != new.log_age,
-        ),
+        ("logs", logs),
     ]
 }
 

@@ -4,10 +4,11 @@
 //! the scope. One that has neither, and a token of its own, waits; any other lost its scope and is killed. So a sidekick that
 //! was killed at any moment of a promotion leaves nothing in doubt.
 
+use super::Actor;
 use super::end::End;
 use super::remains::{Remains, remains};
+use super::run::Run;
 use super::standby::Standby;
-use super::{Actor, Run};
 use crate::guard::proc;
 use crate::guard::proc::ProcessId;
 use crate::guard::protocol::ToGuard;
@@ -16,13 +17,11 @@ use crate::supervisor::adopt;
 use crate::supervisor::identity::Program;
 use crate::supervisor::launch::Launched;
 use crate::supervisor::machine::{Input, StandbyInput};
-use crate::supervisor::memory::MemoryAlarm;
 use crate::supervisor::slot::Slot;
 use crate::supervisor::status::{Health, LogSource};
 use crate::supervisor::tail::Files;
 use crate::supervisor::{check, contain, tail};
 use crate::types::Epoch;
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Lines of an adopted process are read from this far before the end of its files.
@@ -259,23 +258,14 @@ impl Actor {
     }
 
     fn found(&self, remains: &Remains) -> Run {
+        let start_number = self.status.borrow().start_number + 1;
+        let (server, start) = (remains.server, remains.start.clone());
         Run {
-            server: remains.server,
-            start: remains.start.clone(),
-            slot: remains.slot,
-            start_number: self.status.borrow().start_number + 1,
             epoch: remains.epoch,
             log_cursor: self.book.cursor(),
-            decided_ns: None,
-            beats: VecDeque::new(),
-            cpu: None,
-            samples: VecDeque::new(),
-            memory: MemoryAlarm::default(),
-            look: None,
-            probe_error: None,
-            program: Program::of(remains.server.pid),
-            connected: false,
+            program: Program::of(server.pid),
             played: true,
+            ..Run::new(server, start, remains.slot, start_number)
         }
     }
 

@@ -1,6 +1,8 @@
 //! A process begins, says hello, plays.
 
-use super::{Actor, BEATS, Gap, Run, Wish};
+use super::run::Run;
+use super::wishes::Wish;
+use super::{Actor, BEATS, Gap};
 use crate::failpoints;
 use crate::guard::clock::monotonic_ns;
 use crate::ports::{Beat, SessionEvent};
@@ -9,11 +11,9 @@ use crate::supervisor::event::EventKind;
 use crate::supervisor::identity::Program;
 use crate::supervisor::launch::{self, Launched, Part};
 use crate::supervisor::machine::Input;
-use crate::supervisor::memory::MemoryAlarm;
 use crate::supervisor::status::{SessionInfo, Timings};
 use crate::supervisor::tail::Files;
 use crate::types::now_ms;
-use std::collections::VecDeque;
 use std::time::Duration;
 
 impl Actor {
@@ -80,28 +80,17 @@ impl Actor {
             Some(book) => book.divert(&self.book),
             None => self.follow(None),
         }
+        let start_number = self.status.borrow().start_number + 1;
         let run = Run {
-            slot: self.slot,
-            server: launched.server,
-            start: launched.start,
-            start_number: self.status.borrow().start_number + 1,
             epoch,
             log_cursor,
             decided_ns: Some(self.decided_ns),
-            beats: VecDeque::new(),
-            cpu: None,
-            samples: VecDeque::new(),
-            memory: MemoryAlarm::default(),
-            look: None,
-            probe_error: None,
             program: Program::of(launched.server.pid),
-            connected: false,
-            played: false,
+            ..Run::new(launched.server, launched.start, self.slot, start_number)
         };
         let since_exit = Self::since(self.exit_ns, launched.at_ns);
         let start_to_spawned = Self::since(run.decided_ns, launched.at_ns);
         if is_promoted {
-            let start_number = run.start_number;
             let kind = EventKind::Promoted {
                 start_number,
                 os_pid,

@@ -1,6 +1,6 @@
 //! What an operator should read first of an end.
 
-use super::Run;
+use super::run::Run;
 use crate::guard::files::{ExitRecord, WaitEnd};
 use crate::supervisor::machine::Decision;
 use crate::supervisor::output::Output;

@@ -1,7 +1,8 @@
 //! A process ends: why, what is kept of it, what follows.
 
 use super::detail::Seen;
-use super::{Actor, Command, Gap, Run};
+use super::run::Run;
+use super::{Actor, Command, Gap};
 use crate::failpoints;
 use crate::guard::clock::monotonic_ns;
 use crate::guard::files::{ExitRecord, WaitEnd};

@@ -7,39 +7,38 @@ mod end;
 mod planned;
 mod remains;
 mod requests;
+mod run;
 mod see_off;
 mod shown;
 mod standby;
 mod succession;
 mod tell;
 mod watched;
+mod wishes;
 
 use super::ExitRequest;
-use super::activity::Look;
 use super::book::LogBook;
 use super::context::Context;
 use super::error::SupervisorError;
 use super::event::EventKind;
-use super::identity::Program;
 use super::launch::{Launched, Note};
 use super::link::Link;
 use super::machine::{Action, Input, Machine};
-use super::memory::MemoryAlarm;
 use super::probe::Prober;
 use super::schedule::Schedule;
 use super::slot::Slot;
 use super::spec::ServerSpec;
-use super::status::{Sample, State, Status};
+use super::status::{State, Status};
 use super::store::Store;
 use crate::failpoints;
 use crate::guard::clock::monotonic_ns;
 use crate::guard::files::ExitRecord;
-use crate::guard::proc::ProcessId;
 use crate::guard::protocol::{FromGuard, ToGuard};
 use crate::guard::tree;
-use crate::ports::{Beat, SessionEvent};
-use crate::types::{Epoch, UnixMillis, now_ms};
+use crate::ports::SessionEvent;
+use crate::types::now_ms;
 use nix::sys::signal::Signal;
+use run::Run;
 use standby::Standby;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -48,6 +47,7 @@ use succession::Leaving;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use wishes::Wish;
 
 /// Heartbeats kept for a bundle.
 const BEATS: usize = 20;
@@ -94,44 +94,11 @@ pub enum Command {
     Leave(Reply),
 }
 
-/// The process that runs, or ran last.
-#[derive(Debug, Clone)]
-struct Run {
-    server: ProcessId,
-    start: String,
-    slot: Slot,
-    start_number: u64,
-    epoch: Option<Epoch>,
-    /// Log lines after this one are its own.
-    log_cursor: u64,
-    /// When the start was decided; `None` where it was adopted.
-    decided_ns: Option<u64>,
-    beats: VecDeque<(UnixMillis, Beat)>,
-    cpu: Option<(u64, u64)>,
-    samples: VecDeque<Sample>,
-    memory: MemoryAlarm,
-    /// The look at its threads when its silence began.
-    look: Option<Look>,
-    /// What went wrong with its last probe.
-    probe_error: Option<String>,
-    /// The file that it executes.
-    program: Option<Program>,
-    connected: bool,
-    played: bool,
-}
-
 /// What kind of end players wait after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Gap {
     Planned,
     Unplanned,
-}
-
-enum Wish {
-    /// It plays, in this attempt or a later one.
-    Up(u64),
-    /// The process of this attempt, and of all before, is gone.
-    Down(u64),
 }
 
 /// See the module.
@@ -434,42 +401,6 @@ impl Actor {
     fn guard_gone(&mut self) {
         self.link = None;
         self.down(self.link_attempt);
-    }
-
-    /// Nothing of that attempt and those before runs.
-    fn down(&mut self, attempt: u64) {
-        self.gone = self.gone.max(Some(attempt));
-        self.settle_down();
-    }
-
-    /// Answers who waits for the end of everything: of the process that was fenced, and of a standby that is to go, as well.
-    fn settle_down(&mut self) {
-        let gone = self.gone;
-        let leaving = self.leaving.as_ref().map(|leaving| leaving.attempt);
-        if self.standby.is_some() && !self.machine.keeps_standby() {
-            return;
-        }
-        self.fulfil(
-            |wish| match wish {
-                Wish::Down(target) => {
-                    Some(*target) <= gone && leaving.is_none_or(|attempt| attempt > *target)
-                }
-                Wish::Up(_) => false,
-            },
-            &Ok(()),
-        );
-    }
-
-    /// Answers those wishes.
-    fn fulfil(&mut self, which: impl Fn(&Wish) -> bool, answer: &Result<(), SupervisorError>) {
-        let wishes = std::mem::take(&mut self.wishes);
-        for (wish, reply) in wishes {
-            if which(&wish) {
-                let _ = reply.send(answer.clone());
-            } else {
-                self.wishes.push((wish, reply));
-            }
-        }
     }
 
     fn note(&self) -> Note {

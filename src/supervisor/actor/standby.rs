@@ -1,7 +1,8 @@
 //! The second process of a server: started, watched, promoted.
 
+use super::Actor;
 use super::end::End;
-use super::{Actor, Run};
+use super::run::Run;
 use crate::guard::clock::monotonic_ns;
 use crate::guard::files::ExitRecord;
 use crate::guard::protocol::{FromGuard, ToGuard};
@@ -11,13 +12,11 @@ use crate::supervisor::book::LogBook;
 use crate::supervisor::event::EventKind;
 use crate::supervisor::launch::{self, Launched, Part};
 use crate::supervisor::machine::{Decision, Input, StandbyInput};
-use crate::supervisor::memory::MemoryAlarm;
 use crate::supervisor::slot::Slot;
 use crate::supervisor::spec::ServerSpec;
 use crate::supervisor::status::{self, State};
 use crate::supervisor::tail::Files;
 use crate::types::Token;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -218,23 +217,11 @@ impl Actor {
     }
 
     fn run_of_standby(&self, standby: &Standby, launched: &Launched) -> Run {
+        let start_number = self.status.borrow().start_number;
+        let (server, start) = (launched.server, launched.start.clone());
         Run {
-            server: launched.server,
-            start: launched.start.clone(),
-            slot: standby.slot,
-            start_number: self.status.borrow().start_number,
-            epoch: None,
-            log_cursor: 0,
             decided_ns: (standby.decided_ns > 0).then_some(standby.decided_ns),
-            beats: VecDeque::new(),
-            cpu: None,
-            samples: VecDeque::new(),
-            memory: MemoryAlarm::default(),
-            look: None,
-            probe_error: None,
-            program: None,
-            connected: false,
-            played: false,
+            ..Run::new(server, start, standby.slot, start_number)
         }
     }
 

@@ -2,8 +2,9 @@
 
 use super::detail::Seen;
 use super::end::End;
+use super::run::Run;
 use super::see_off::see_off;
-use super::{Actor, Gap, Run};
+use super::{Actor, Gap};
 use crate::guard::clock::monotonic_ns;
 use crate::guard::files::ExitRecord;
 use crate::guard::proc::ProcessId;
