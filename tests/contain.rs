@@ -252,7 +252,7 @@ async fn a_core_dump_is_named_in_the_bundle() {
         .join(format!("crashes/lobby/{:08}.json", exit.bundle.unwrap()));
     let bundle: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let dumped = bundle["exit"]["core_dumped"].as_bool().unwrap();
-    match bundle["core"].as_str() {
+    match bundle["core_dump"].as_str() {
         // A plain pattern, a pipe, or a pattern that leads elsewhere: each is told as what it is.
         Some(core) => assert!(
             dumped && (Path::new(core).is_file() || core.contains("kernel.core_pattern")),
