@@ -157,7 +157,9 @@ async fn silence_is_a_hang_that_is_dumped_then_killed_and_announced_work_is_not(
     );
     assert_eq!(bundle["exit"]["end"]["signalled"]["signal"], 9);
     assert_eq!(bundle["beats"][0]["tick"], 9);
-    house.started().await;
+    house
+        .status("lobby", |status| status.start_number == 2)
+        .await;
     house.supervisor.shutdown().await;
 }
 

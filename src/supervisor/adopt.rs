@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// How long a guard that is killing its tree may hold the lock before this is given up.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a guard may take to notice that the sidekick before is gone: the kernel frees that one's lock before its sockets.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// Between two looks.
 const RETRY: Duration = Duration::from_millis(20);
 /// Rounds of killing what a killed guard left.
@@ -50,11 +52,17 @@ pub async fn find(run_dir: &Path, id: &str, slot: Slot, on_exit: OnExit) -> Resu
     if slot == Slot::Second && !files.lock().exists() {
         return Ok(Found::Nothing);
     }
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let began = tokio::time::Instant::now();
     loop {
         match Link::adopt(&files, on_exit).await {
             Ok(adopted) => return Ok(Found::Alive(Box::new(adopted))),
-            Err(error) if error.kind() == ErrorKind::ResourceBusy => return Err(error.to_string()),
+            Err(error) if error.kind() == ErrorKind::ResourceBusy => {
+                if began.elapsed() > FAREWELL {
+                    return Err(error.to_string());
+                }
+                tokio::time::sleep(RETRY).await;
+                continue;
+            }
             Err(_) => {}
         }
         if let Some(lock) = try_lock(&files)? {
@@ -62,7 +70,7 @@ pub async fn find(run_dir: &Path, id: &str, slot: Slot, on_exit: OnExit) -> Resu
             drop(lock);
             return Ok(found);
         }
-        if tokio::time::Instant::now() > deadline {
+        if began.elapsed() > PATIENCE {
             return Err(format!(
                 "{} is locked but no guard answers; look for a process `sidekick guard {id}`",
                 files.lock().display()
