@@ -4,10 +4,17 @@ use super::OpenError;
 use super::dirs::{make_private_dir, not_writable};
 use super::journal::segment::io_at;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long an owner that was killed may take to be gone: the kernel frees its lock once its last thread has ended.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// Between two attempts.
+const RETRY: Duration = Duration::from_millis(10);
 
 /// Held for as long as the value lives; the kernel releases it when the process dies, however it dies.
 #[derive(Debug)]
@@ -21,7 +28,7 @@ impl Drop for DirLock {
 }
 
 impl DirLock {
-    /// Makes the directory where it is missing and takes its lock.
+    /// Makes the directory where it is missing and takes its lock. Blocks for a moment where another process has it.
     pub fn take(dir: &Path) -> Result<Self, OpenError> {
         make_private_dir(dir)?;
         let path = dir.join("lock");
@@ -33,9 +40,15 @@ impl DirLock {
             .mode(0o600)
             .open(&path)
             .map_err(|source| not_writable(&path, source))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        let began = Instant::now();
+        let mut locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+        while locked == Err(Errno::WOULDBLOCK) && began.elapsed() < FAREWELL {
+            std::thread::sleep(RETRY);
+            locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+        }
+        match locked {
             Ok(()) => {}
-            Err(error) if error == rustix::io::Errno::WOULDBLOCK => {
+            Err(Errno::WOULDBLOCK) => {
                 let mut text = String::new();
                 let _ = file.read_to_string(&mut text);
                 return Err(OpenError::Locked {
