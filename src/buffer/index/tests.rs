@@ -214,11 +214,12 @@ fn an_entry_behind_the_sums_back_is_seen() {
         .write(&Layer::from([([101].into(), Some([2].into()))]), &mark())
         .expect("write");
     drop(store);
-    let db = sled::Config::new()
+    let config = sled::Config::new()
         .path(&path)
-        .segment_size(super::store::SLED_SEGMENT_BYTES)
-        .open()
-        .expect("open");
+        .segment_size(super::store::SLED_SEGMENT_BYTES);
+    // A thread of the store that was dropped may hold the lock for a moment longer.
+    let opened = std::iter::repeat_with(|| config.open()).take(10_000);
+    let db = opened.flatten().next().expect("open");
     db.insert([101], &[3]).expect("insert");
     drop(db);
     assert!(SledStore::open(&path).is_err());
