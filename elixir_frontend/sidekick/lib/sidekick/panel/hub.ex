@@ -224,7 +224,7 @@ defmodule Sidekick.Panel.Hub do
 
   # Subscribed before it is asked: what happens between the two is told by an event, and not lost.
   defp asked(nodes, new, hub) do
-    refs = for {node, {:ok, ref}} <- Sidekick.multi_request(new, {:subscribe, hub, @topics}), do: {node, ref}
+    refs = for {node, {:ok, ref}} <- Asking.request(new, {:subscribe, hub, @topics}), do: {node, ref}
     {:answers, Asking.all(nodes), refs}
   end
 
