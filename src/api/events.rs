@@ -230,6 +230,10 @@ fn health(kind: &EventKind) -> Option<(&'static str, Fields)> {
                 ("warn_bytes", Term::int(*warn_bytes)),
             ],
         ),
+        EventKind::LogsFull { dir } => (
+            "logs_full",
+            vec![("dir", Term::text(&dir.to_string_lossy()))],
+        ),
         _ => return None,
     };
     Some(told)

@@ -3,6 +3,7 @@
 use super::known::Kind;
 use super::status::{Activity, EndReason, State};
 use crate::types::{Epoch, ServerId, UnixMillis};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::broadcast;
 
@@ -103,6 +104,11 @@ pub enum EventKind {
         rss_bytes: u64,
         /// The bound.
         warn_bytes: u64,
+    },
+    /// The device of the log files is full, told once a minute: older lines are given up for new ones.
+    LogsFull {
+        /// The directory of the log files.
+        dir: PathBuf,
     },
     /// The process ended.
     Ended {

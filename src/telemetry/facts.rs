@@ -238,6 +238,14 @@ fact! {
     numbers { /** Resident memory. */ rss_bytes, /** The bound. */ warn_bytes }
 }
 
+fact! {
+    /// The device of a server's log files is full.
+    LogsFull: error, "the device of the log files is full: older lines are given up for new ones; make room", "sidekick_server_logs_full_total",
+    labels { /** Its id. */ server },
+    texts { /** The directory of the log files. */ dir },
+    numbers {}
+}
+
 /// Records were dropped because the buffer was full, as the stream's rule says.
 pub struct RecordsDropped<'a> {
     /// The stream.

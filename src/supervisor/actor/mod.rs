@@ -36,6 +36,7 @@ use crate::guard::files::ExitRecord;
 use crate::guard::protocol::{FromGuard, ToGuard};
 use crate::guard::tree;
 use crate::ports::SessionEvent;
+use crate::telemetry::{Fact, LogsFull};
 use crate::types::now_ms;
 use nix::sys::signal::Signal;
 use run::Run;
@@ -388,8 +389,15 @@ impl Actor {
             Some(FromGuard::Gone) | None => self.guard_gone(),
             Some(FromGuard::LogsFull) => {
                 self.book.note("the device of its log files is full: older lines are given up for new ones; make room");
-                tracing::error!(server = %self.spec.id, dir = %self.context.options.log_dir.display(),
-                    "the device of the log files is full: older lines are given up for new ones; make room");
+                let dir = self.context.options.log_dir.clone();
+                LogsFull {
+                    server: &self.spec.id,
+                    dir: &dir.display(),
+                }
+                .emit();
+                // A flood soon pushes the note out of the book; the event stays with whoever listens.
+                self.context
+                    .tell(&self.spec.id, EventKind::LogsFull { dir });
             }
             Some(other) => {
                 tracing::debug!(server = %self.spec.id, ?other, "unexpected message of the guard");

@@ -122,7 +122,7 @@ defmodule Sidekick.Panel.Attention do
       server,
       :quarantined,
       server.since_ms,
-      "Quarantined for #{for_ms(server.since_ms, now_ms)} after #{Format.count(Server.restarts(server))} restarts#{last_exit(server)}.",
+      "Quarantined for #{for_ms(server.since_ms, now_ms)} after #{Format.number_of(Server.restarts(server), "restart")}#{last_exit(server)}.",
       "Read its last crash, mend the cause, then release it."
     )
   end
@@ -168,20 +168,19 @@ defmodule Sidekick.Panel.Attention do
 
   defp lag(_server, _limits), do: nil
 
+  # Its sidekick knows the `memory_warn` of its configuration; the panel's own limit is for servers that have none.
   defp memory(server, limits) do
-    bound =
-      with %{status: %{memory_warning_bytes: own}} when is_number(own) <- server,
-           do: own,
-           else: (_ -> limits.memory_bytes)
-
     bytes = Server.memory(server)
+    own = match?(%{status: %{health: %{memory_high: true}}}, server)
 
-    if is_number(bytes) and bytes > bound do
+    if own or (is_number(bytes) and bytes > limits.memory_bytes) do
+      bound = if own, do: "its memory_warn", else: "the #{Format.bytes(limits.memory_bytes)} at which to warn"
+
       reason(
         server,
         :memory,
         nil,
-        "It uses #{Format.bytes(bytes)}, more than the #{Format.bytes(bound)} at which to warn.",
+        "It uses #{Format.bytes(bytes)}: #{bound} is reached.",
         "Look whether it grows without end on the memory chart; drain and restart it before the kernel kills it."
       )
     end

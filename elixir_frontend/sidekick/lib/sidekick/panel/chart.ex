@@ -181,7 +181,8 @@ defmodule Sidekick.Panel.Chart do
     {{first, _}, {last, _}} = {hd(samples), List.last(samples)}
 
     for at_ms <- Enum.uniq([first, div(first + last, 2), last]) do
-      age = last - at_ms
+      # Samples come a little early or late: "−1.0 s" says more than "−999 ms".
+      age = round((last - at_ms) / 100) * 100
       %{at: to_x.(at_ms) / 1, value: at_ms, label: if(age == 0, do: newest, else: "−" <> Format.duration(age))}
     end
   end

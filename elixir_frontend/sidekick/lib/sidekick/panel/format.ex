@@ -36,6 +36,16 @@ defmodule Sidekick.Panel.Format do
   def count(_), do: @none
 
   @doc """
+  A count of things, by their name.
+
+      iex> Enum.map([0, 1, 2, nil], &Sidekick.Panel.Format.number_of(&1, "restart"))
+      ["0 restarts", "1 restart", "2 restarts", "– restarts"]
+  """
+  @spec number_of(term(), String.t()) :: String.t()
+  def number_of(1, thing), do: "1 #{thing}"
+  def number_of(number, thing), do: "#{count(number)} #{thing}s"
+
+  @doc """
   A number with the unit, one decimal where it is below ten.
 
       iex> Enum.map([16.666, 3, 3.25, nil], &Sidekick.Panel.Format.unit(&1, "ms"))

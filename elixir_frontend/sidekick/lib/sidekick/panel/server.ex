@@ -141,6 +141,12 @@ defmodule Sidekick.Panel.Server do
   defp moment(:playing, event), do: "plays from tick #{Format.count(event[:tick])}#{after_exit(event)}"
   defp moment(:start_failed, event), do: "could not be started: #{Format.text(event[:detail], 200)}"
   defp moment(:hang, event), do: "main loop hangs: silent for #{micros(event[:silent_us])}"
+
+  defp moment(:memory, %{high: true} = event),
+    do: "memory is high: #{Format.bytes(event[:rss_bytes])}, to be told at #{Format.bytes(event[:warn_bytes])}"
+
+  defp moment(:memory, event), do: "memory is no longer high: #{Format.bytes(event[:rss_bytes])}"
+  defp moment(:logs_full, event), do: "no room for its log files in #{Format.text(event[:dir], 200)}: older lines go"
   defp moment(:ended, event), do: "ended: #{Format.reason(event[:reason])}#{detail(event)}"
 
   defp moment(:crash, event),
@@ -152,7 +158,7 @@ defmodule Sidekick.Panel.Server do
   defp moment(:promoted, event), do: "standby took over#{after_exit(event)}"
 
   defp moment(:quarantined, event),
-    do: "quarantined after #{Format.count(event[:restarts])} restarts in #{Format.unit(event[:seconds], "s")}"
+    do: "quarantined after #{Format.number_of(event[:restarts], "restart")} in #{Format.unit(event[:seconds], "s")}"
 
   defp moment(type, _event) when type in @quiet_events, do: nil
   defp moment(type, _event), do: Format.words(type)
