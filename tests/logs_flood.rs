@@ -5,13 +5,13 @@
 mod supervision;
 
 use sidekick::guard::{archive, pack};
-use sidekick::supervisor::{EventKind, ServerSpec, State, SupervisorOptions};
+use sidekick::supervisor::{EndReason, EventKind, ServerSpec, State, SupervisorOptions};
 use sidekick::types::Contain;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use supervision::{House, eventually, id, options, shell};
+use supervision::{House, eventually, eventually_async, id, options, shell};
 
 const FLOOD: &str = "FLOOD_MEGABYTES";
 const BEAT: &str = "FLOOD_BEAT";
@@ -148,6 +148,45 @@ async fn lines_that_are_old_are_compressed_and_an_adopting_sidekick_still_has_th
     assert!(!texts.iter().any(|line| line.contains('\0')), "{texts:?}");
     eventually(|| packed(2)).await;
     house.supervisor.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_words_of_a_crash_before_are_not_those_of_an_adopted_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let crashed = dir.path().join("crashed");
+    let script = format!(
+        "if [ -e {crashed} ]; then exec sleep 1000; fi; echo > {crashed}; \
+         echo 'handle_crash: Program crashed with signal 11'; kill -SEGV $$",
+        crashed = crashed.display()
+    );
+    let spec = shell("lobby", &script);
+    let house = House::open(dir.path(), vec![spec.clone()]).await;
+    let log = dir.path().join("logs/lobby.stdout.log");
+    eventually(|| archive::parts(&log).first()?.packed.then_some(())).await;
+    eventually_async(async || {
+        let bundles = house.supervisor.crashes(&id("lobby")).await.ok()?;
+        (bundles.len() == 1).then_some(())
+    })
+    .await;
+    house.supervisor.leave().await;
+    drop(house);
+
+    let mut house = House::open(dir.path(), vec![spec]).await;
+    house.line("lobby", |line| line.contains("signal 11")).await;
+    house.supervisor.stop_server(&id("lobby")).await.unwrap();
+    let ended = house
+        .event(|event| match &event.kind {
+            EventKind::Ended { reason, .. } => Some(reason.clone()),
+            _ => None,
+        })
+        .await;
+    assert_eq!(ended, EndReason::Shutdown);
+    // Nothing writes any more after this.
+    house.supervisor.shutdown().await;
+    assert_eq!(
+        house.supervisor.crashes(&id("lobby")).await.unwrap().len(),
+        1
+    );
 }
 
 /// A small device of its own, where this user may mount one.

@@ -174,8 +174,11 @@ fn a_standby_that_dies_is_told_and_replaced_and_both_at_once_are_a_cold_start() 
 fn a_crash_while_the_standby_loads_is_a_cold_start_and_the_standby_goes_on_loading() {
     // The second process takes its time.
     let mut stage = Stage::slow_standby(Duration::from_secs(4));
-    let server = stage
-        .until(|server| server["state"] == "running" && server["standby"]["state"] == "starting");
+    let server = stage.until(|server| {
+        let standby = &server["standby"];
+        // It is starting before it has a process.
+        server["state"] == "running" && standby["state"] == "starting" && standby["os_pid"].is_u64()
+    });
     let (active, standby) = (
         server["os_pid"].clone(),
         server["standby"]["os_pid"].clone(),

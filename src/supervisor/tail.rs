@@ -263,6 +263,15 @@ fn data_from(file: &File, offset: u64) -> u64 {
     }
 }
 
+/// Whether the beginning of a file was given back: then what was compressed last is of the process that writes it, else of one before.
+pub fn was_cut(log: &Path) -> bool {
+    let Ok(file) = File::open(log) else {
+        return false;
+    };
+    let length = file.metadata().map_or(0, |meta| meta.len());
+    length > 0 && data_from(&file, 0) > 0
+}
+
 /// The last lines that were compressed, oldest first, put into a book that has none: for a sidekick that adopts. Blocks.
 pub fn recall(book: &LogBook, slot: Slot, source: LogSource, log: &Path, bytes_max: usize) {
     let packed = archive::parts(log)

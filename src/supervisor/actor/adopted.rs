@@ -126,20 +126,30 @@ impl Actor {
         contain::secrets(&env, &self.spec.contain)
     }
 
-    /// What it wrote earlier and was compressed meanwhile comes before its own last lines.
-    async fn recall(&self, slot: Slot) {
+    /// What was written earlier and was compressed meanwhile comes before its own last lines. Lines after the given cursor are its own:
+    /// what a process before it wrote, its crash for one, says nothing of how this one ends.
+    async fn recall(&self, slot: Slot) -> u64 {
         let (book, context, id) = (
             self.book.clone(),
             self.context.clone(),
             self.spec.id.clone(),
         );
         let read = move || {
-            for source in [LogSource::Stdout, LogSource::Stderr] {
-                let log = context.log_file(&id, slot, source.as_str());
+            let files = [LogSource::Stdout, LogSource::Stderr]
+                .map(|source| (source, context.log_file(&id, slot, source.as_str())));
+            let (own, earlier): (Vec<_>, Vec<_>) =
+                files.into_iter().partition(|(_, log)| tail::was_cut(log));
+            for (source, log) in earlier {
                 tail::recall(&book, slot, source, &log, HISTORY as usize);
             }
+            let cursor = book.cursor();
+            for (source, log) in own {
+                tail::recall(&book, slot, source, &log, HISTORY as usize);
+            }
+            cursor
         };
-        let _ = tokio::task::spawn_blocking(read).await;
+        let cursor = tokio::task::spawn_blocking(read).await;
+        cursor.unwrap_or_else(|_| self.book.cursor())
     }
 
     /// Its user, where it has one of its own.
@@ -231,7 +241,7 @@ impl Actor {
     }
 
     async fn adopt(&mut self, player: Remains, current: Option<Activation>) {
-        let run = self.found(&player);
+        let mut run = self.found(&player);
         let (pid, epoch) = (run.server.pid, run.epoch);
         let alive = player.is_alive();
         let (words, history) = if player.link.is_some() {
@@ -242,7 +252,7 @@ impl Actor {
         };
         self.book.hide(self.secrets_of(&run.server).await);
         if player.link.is_some() {
-            self.recall(run.slot).await;
+            run.log_cursor = self.recall(run.slot).await;
         }
         self.book.note(&words);
         self.follow(Some(history));
