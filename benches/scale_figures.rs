@@ -25,6 +25,8 @@ use tempfile::TempDir;
 const MEMBERS: usize = 3;
 /// How long one answer may take on a machine with so many processes.
 const ANSWER: Duration = Duration::from_secs(60);
+/// How long all of them together may take to store what they have, or to connect.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Records of each sidekick at once, in appends of a hundred.
 const RECORDS: u64 = 2_000;
 /// At a game's pace: one record each half second, for so many of them.
@@ -141,6 +143,9 @@ impl Scale {
     /// Until each has a connection to each member.
     async fn all_connected(&mut self) {
         let count = self.sidekicks.len() as u64;
+        for (sidekick, name) in &mut self.sidekicks {
+            assert_eq!(sidekick.ended(), None, "{name}; its sidekick.log says why");
+        }
         for member in &mut self.members {
             eventually_slowly("all are connected", async || {
                 let hidden = member.eval("length([N || N <- nodes(hidden), lists:prefix(\"sidekick\", atom_to_list(N))]).").await;
@@ -153,10 +158,17 @@ impl Scale {
     /// Until every sink has stored everything.
     async fn all_stored(&self) {
         let drain = Term::tuple([Term::atom("drain_sinks"), Term::int(50_000)]);
-        let drained = self
-            .sidekicks
-            .iter()
-            .map(|(_, name)| async { while self.ask(name, drain.clone()).await.is_none() {} });
+        let (drain, deadline) = (&drain, Instant::now() + PATIENCE);
+        let drained = self.sidekicks.iter().map(|(_, name)| async move {
+            while self.ask(name, drain.clone()).await.is_none() {
+                assert!(
+                    Instant::now() < deadline,
+                    "{name} has not stored everything"
+                );
+                // sleep: one that cannot be asked answers at once.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
         join_all(drained).await;
     }
 
@@ -239,7 +251,7 @@ impl Scale {
 }
 
 async fn eventually_slowly(what: &str, mut check: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(120);
+    let deadline = Instant::now() + PATIENCE;
     let mut pause = tokio::time::interval(Duration::from_millis(100));
     while !check().await {
         assert!(Instant::now() < deadline, "never: {what}");
@@ -299,10 +311,28 @@ impl Scale {
         self.members.iter().map(pid).collect()
     }
 
+    /// How many had to do without inotify.
+    fn blind(&self) -> usize {
+        let logs = (0..self.sidekicks.len())
+            .map(|n| self.dir.path().join(format!("sidekick{n}/sidekick.log")));
+        logs.filter(|log| {
+            let text = std::fs::read_to_string(log).unwrap();
+            text.contains("fs.inotify.max_user_instances")
+        })
+        .count()
+    }
+
     async fn epmd_list_us(&mut self) -> u64 {
         let code = "element(1, timer:tc(fun() -> {ok, _} = erl_epmd:names(\"127.0.0.1\") end)).";
         self.members[0].eval(code).await.as_u64().unwrap()
     }
+}
+
+/// The most entries that a folder of a process in `/proc` has.
+fn most_entries(pids: &[i32], folder: &str) -> usize {
+    let entries = |pid: &i32| std::fs::read_dir(format!("/proc/{pid}/{folder}")).unwrap();
+    let counts = pids.iter().map(|pid| entries(pid).count());
+    counts.max().unwrap_or(0)
 }
 
 async fn figures(count: usize) {
@@ -317,6 +347,11 @@ async fn figures(count: usize) {
     println!("| names in EPMD, and a list of them | {names} in {us} µs |");
 
     let (own, stores) = (scale.sidekick_pids(), scale.member_pids());
+    println!("| sidekicks without inotify | {} |", scale.blind());
+    let of = |folder| (most_entries(&own, folder), most_entries(&stores, folder));
+    let ((threads, store_threads), (fds, store_fds)) = (of("task"), of("fd"));
+    println!("| threads, descriptors of a sidekick at most | {threads}, {fds} |");
+    println!("| threads, descriptors of a member at most | {store_threads}, {store_fds} |");
     let (idle, store_idle) = (memory(&own).0, memory(&stores).0);
     let (cpu, store_cpu) = (cpu_seconds(&own), cpu_seconds(&stores));
     let burst = scale.burst().await;
@@ -338,6 +373,10 @@ async fn figures(count: usize) {
     let (idle, worked) = (mib(store_idle), mib(store_worked));
     println!("| private memory of a member: idle, after work | {idle}, {worked} |");
 
+    storm(&mut scale).await;
+}
+
+async fn storm(scale: &mut Scale) {
     let (moments, healed) = scale.storm().await;
     let at = |share: f64| moments[((moments.len() - 1) as f64 * share) as usize];
     let (first, half, most, last) = (at(0.0), at(0.5), at(0.95), at(1.0));
@@ -358,21 +397,6 @@ async fn figures(count: usize) {
     );
 }
 
-/// As many as this machine lets one user run: each watches its log files by one inotify instance.
-fn fitting(count: usize) -> usize {
-    let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_instances");
-    let limit = limit
-        .ok()
-        .and_then(|text| text.trim().parse::<usize>().ok());
-    let most = limit.unwrap_or(count).saturating_sub(8).min(count);
-    if most < count {
-        println!(
-            "\n{most} instead of {count}: fs.inotify.max_user_instances allows one user no more"
-        );
-    }
-    most
-}
-
 #[tokio::main]
 async fn main() {
     let given = std::env::args()
@@ -384,6 +408,6 @@ async fn main() {
     }
     assert!(Path::new("/proc").is_dir(), "the figures come from /proc");
     for count in counts {
-        figures(fitting(count)).await;
+        figures(count).await;
     }
 }

@@ -9,7 +9,7 @@
 //! [`PACK_EVERY_NS`]. A flood that is faster is not kept: its head goes without having been compressed, and the next part says
 //! how much that was. What is bounded: the limit, plus what is written within one check. A device that is full counts as a limit
 //! that is reached. A guard whose server writes nothing does nothing: a one-shot inotify watch wakes it. A user has 128 of them by default:
-//! a guard that gets none looks once a second.
+//! a guard that gets none, or no watch of a file, looks once a second.
 
 use super::archive;
 use super::clock::monotonic_ns;
@@ -107,6 +107,8 @@ pub struct LogBound {
     bounds: LogBounds,
     /// None where the machine has no more.
     watch: Option<OwnedFd>,
+    /// A write may not be told of.
+    blind: bool,
     due_ns: Option<u64>,
     packing: Option<Packing>,
     next_pack_ns: u64,
@@ -141,29 +143,33 @@ impl LogBound {
             );
         }
         let now = monotonic_ns();
-        let blind = watch.is_none().then_some(now + CHECK_BLIND_NS);
-        let bound = Self {
+        // The server starts first.
+        let whole_ns = (!whole.is_empty()).then_some(now + LINGER_NS);
+        let mut bound = Self {
             logs,
             bounds,
             watch,
-            // The server starts first.
-            due_ns: (!whole.is_empty()).then_some(now + LINGER_NS).or(blind),
+            blind: true,
+            due_ns: None,
             packing: None,
             next_pack_ns: now,
             tell_full_ns: now,
             whole,
         };
         bound.arm();
+        let blind_ns = bound.blind.then_some(now + CHECK_BLIND_NS);
+        bound.due_ns = whole_ns.or(blind_ns);
         bound
     }
 
-    fn arm(&self) {
+    fn arm(&mut self) {
         let Some(watch) = &self.watch else { return };
+        let flags = inotify::WatchFlags::MODIFY | inotify::WatchFlags::ONESHOT;
+        let mut blind = false;
         for log in &self.logs {
-            let flags = inotify::WatchFlags::MODIFY | inotify::WatchFlags::ONESHOT;
-            // Without a watch (limits of the machine) the file is still bounded at the next start.
-            let _ = inotify::add_watch(watch, &log.path, flags);
+            blind |= inotify::add_watch(watch, &log.path, flags).is_err();
         }
+        self.blind = blind;
     }
 
     /// Readable once something was written.
@@ -227,7 +233,7 @@ impl LogBound {
         let next = (work && idle).then_some(self.next_pack_ns);
         let ages = ages.filter(|_| idle && !work);
         let flood = flood.then_some(now + CHECK_FLOOD_NS);
-        let blind = self.watch.is_none().then_some(now + CHECK_BLIND_NS);
+        let blind = self.blind.then_some(now + CHECK_BLIND_NS);
         let soon = flood.into_iter().chain(blind);
         soon.chain(goes).chain(ages).chain(next).min()
     }
@@ -439,17 +445,24 @@ mod tests {
 
     #[test]
     fn without_a_watch_it_looks_again_and_again() {
-        let dir = tempfile::tempdir().expect("tempdir");
-        let path = dir.path().join("x.log");
-        let mut file = rotate_and_open(&path, BOUNDS).expect("opens");
-        let copy = file.try_clone().expect("clones");
-        let mut logs = LogBound::watched(vec![(path.clone(), copy)], BOUNDS, None);
-        assert!(logs.watch().is_none() && logs.due_ns().is_some());
-        file.write_all(&vec![b'x'; 8 << 20]).expect("writes");
-        logs.check();
-        let taken = fs::metadata(&path).expect("exists").blocks() * 512;
-        assert!(taken <= BOUNDS.live() + 64 * BLOCK, "{taken} bytes");
-        assert!(logs.due_ns().is_some());
+        let instance = || inotify::init(inotify::CreateFlags::CLOEXEC).expect("one is left");
+        for (watch, watched) in [(None, true), (Some(instance()), false)] {
+            let dir = tempfile::tempdir().expect("tempdir");
+            let path = dir.path().join("x.log");
+            let mut file = rotate_and_open(&path, BOUNDS).expect("opens");
+            let copy = file.try_clone().expect("clones");
+            if !watched {
+                // A path that is gone is refused as one more watch than the machine allows is.
+                fs::remove_file(&path).expect("removes");
+            }
+            let mut logs = LogBound::watched(vec![(path, copy)], BOUNDS, watch);
+            assert!(logs.due_ns().is_some());
+            file.write_all(&vec![b'x'; 8 << 20]).expect("writes");
+            logs.check();
+            let taken = file.metadata().expect("exists").blocks() * 512;
+            assert!(taken <= BOUNDS.live() + 64 * BLOCK, "{taken} bytes");
+            assert!(logs.due_ns().is_some());
+        }
     }
 
     #[test]

@@ -59,7 +59,9 @@ pub enum SupervisorStartError {
     /// Two specs share an id.
     #[error("two servers are called {0}; give each its own id")]
     Duplicate(ServerId),
-    /// The log watch could not be made.
-    #[error("cannot watch log files ({0}); raise fs.inotify.max_user_instances")]
-    Inotify(std::io::Error),
+    /// The thread that reads log files could not be started.
+    #[error(
+        "cannot start reading log files ({0}); raise the limits of open files and of processes (`ulimit -n`, `ulimit -u`)"
+    )]
+    LogReader(std::io::Error),
 }

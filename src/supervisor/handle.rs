@@ -113,7 +113,7 @@ impl Supervisor {
             facts,
             events,
             log_events: broadcast::Sender::new(LOG_EVENTS),
-            tail: Tail::start().map_err(SupervisorStartError::Inotify)?,
+            tail: Tail::start().map_err(SupervisorStartError::LogReader)?,
             tasks: TaskTracker::new(),
             closing: AtomicBool::new(false),
             groups: Groups::default(),

@@ -108,6 +108,15 @@ fact! {
     numbers {}
 }
 fact! {
+    /// The user has no inotify instance, or no watch, left; told once.
+    LogsUnwatched: warn,
+    "no inotify left for log files, which are looked at four times a second instead; raise the limit with sysctl",
+    "sidekick_log_watch_shortages_total",
+    labels { /** The limit of the kernel that is reached. */ limit },
+    texts { /** What the kernel said. */ error },
+    numbers {}
+}
+fact! {
     /// A crash bundle was written.
     CrashBundleWritten: info, "crash bundle written", "sidekick_crash_bundles_total",
     labels { /** Its id. */ server },

@@ -71,7 +71,12 @@ impl Sidekick {
 
     /// Starts one in a directory that has a `sidekick.toml`, and waits until it runs.
     pub fn start_in(dir: &Path) -> Self {
-        let mut child = binary()
+        Self::start_by(dir, binary())
+    }
+
+    /// The same by a command that ends in the binary under test.
+    pub fn start_by(dir: &Path, mut command: Command) -> Self {
+        let mut child = command
             .args(["run", "--config", "sidekick.toml", "--log-format", "json"])
             .current_dir(dir)
             .stdin(Stdio::null())
@@ -105,6 +110,12 @@ impl Sidekick {
         let line = self.seen.iter().find(|line| line.contains(part));
         line.unwrap_or_else(|| panic!("no {part:?} in\n{}", self.seen.join("\n")))
             .clone()
+    }
+
+    /// Every log line of one that has ended.
+    pub fn whole_log(&mut self) -> &[String] {
+        self.seen.extend(self.log.iter());
+        &self.seen
     }
 
     /// Waits for a log line that contains a text.
