@@ -136,10 +136,9 @@ fn print(members: usize, records: u64, taken: &[(Contender, Round)]) {
             .map(|(_, round)| round)
     };
     let kept = taken[0].1.kept;
-    assert!(
-        taken.iter().all(|(_, round)| round.kept == kept),
-        "all store the same"
-    );
+    for (_, round) in taken {
+        assert_eq!(round.kept, kept, "all store the same");
+    }
     println!(
         "\n| {members} member(s), {records} records, {BATCH} to a transaction | records/s | ÷ bare | commits of the Raft log | CPU of the members for 1000, ms | CPU of sidekick for 1000, ms | most RSS of sidekick, MiB |"
     );

@@ -55,10 +55,10 @@ max_bytes = "2GiB"
     )
 }
 
-/// A sink into these members, with these limits.
-fn sink(nodes: &[String], limits: &str) -> String {
+/// A sink with these limits, by way of the first member: what was answered can be read there, and the bare procedure runs there.
+fn sink(node: &str, limits: &str) -> String {
     format!(
-        "[[sink]]\nname = \"khepri\"\nkind = \"beam\"\nnodes = {nodes:?}\nstreams = [\"*\"]\nlimits = {{ {limits} }}\n"
+        "[[sink]]\nname = \"khepri\"\nkind = \"beam\"\nnodes = [{node:?}]\nstreams = [\"*\"]\nlimits = {{ {limits} }}\n"
     )
 }
 
@@ -75,7 +75,7 @@ impl World {
         let sinks = if count == 0 {
             String::new()
         } else {
-            sink(&names, limits)
+            sink(&names[0], limits)
         };
         let text = config(&own, epmd.port, &format!("{sections}{sinks}"));
         std::fs::write(dir.path().join("sidekick.toml"), text).unwrap();
