@@ -17,6 +17,8 @@ pub fn signal(pid: i32, signal: Signal) {
 /// The real sidekick in a directory of its own.
 pub struct Sidekick {
     dir: PathBuf,
+    /// The program; a benchmark may take that of another build.
+    pub program: PathBuf,
     child: Option<Child>,
 }
 
@@ -25,6 +27,7 @@ impl Sidekick {
     pub fn new(dir: &Path) -> Self {
         Self {
             dir: dir.to_owned(),
+            program: env!("CARGO_BIN_EXE_sidekick").into(),
             child: None,
         }
     }
@@ -42,7 +45,7 @@ impl Sidekick {
             .create(true)
             .append(true)
             .open(self.dir.join("sidekick.log"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sidekick"));
+        let mut command = Command::new(&self.program);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("SIDEKICK_") {
                 command.env_remove(name);

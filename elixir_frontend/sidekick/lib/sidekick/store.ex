@@ -13,7 +13,7 @@ defmodule Sidekick.Store do
   use GenServer
 
   alias Sidekick.Options
-  alias Sidekick.Store.{Lifecycle, Paths, Procedures}
+  alias Sidekick.Store.{Lifecycle, Once, Paths, Procedures}
 
   require Logger
 
@@ -141,7 +141,7 @@ defmodule Sidekick.Store do
   def transaction(store, procedure, request, timeout_ms) do
     path = Lifecycle.procedure_path(procedure)
 
-    case asked(fn -> :khepri.transaction(store, path, [request], :rw, %{timeout: timeout_ms}) end) do
+    case asked(fn -> Once.run(store, path, [request], timeout_ms) end) do
       {:ok, result} -> result
       {:error, _} = error -> error
     end

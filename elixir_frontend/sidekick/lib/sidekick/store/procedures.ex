@@ -11,6 +11,9 @@ defmodule Sidekick.Store.Procedures do
   makes few nodes.
 
   Architecture Invariant: data and watermark are written by one transaction, so that either both are there or neither.
+
+  Architecture Invariant: a procedure that is applied again with the same request changes nothing and refuses nothing that it took
+  before, for Khepri may send it again and nothing else keeps it from being applied (`Sidekick.Store.Once`).
   """
 
   @batch_records 256
