@@ -14,8 +14,9 @@ mod uploader;
 
 use nix::sys::signal::Signal;
 use postgres::{Postgres, client, sql};
+use sidekick::buffer::Change;
 use sidekick::etf::{self, Term};
-use sidekick::types::SinkName;
+use sidekick::types::{Key, Scope, SinkName};
 use sidekick::upload::{
     BreakerOptions, BreakerState, SinkEvent, SinkEventKind, SinkOptions, SinkState, Upload,
 };
@@ -325,6 +326,68 @@ async fn a_trigger_may_refuse_and_without_a_place_the_sink_halts_until_it_is_tol
     assert_eq!(stored, [1, 2, 6, 7, 8, 9, 10]);
     assert_eq!(dead(&side).await.len(), 1);
     side.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_that_is_refused_makes_its_own_scope_wait_until_a_later_value_is_taken() {
+    let (server, dir) = (Postgres::start().await, TempDir::new().unwrap());
+    let url = server.url("postgres");
+    let side = Side::start(dir.path(), &config(&url)).await;
+    side.init().await;
+    let check = "ALTER TABLE sidekick_state ADD CONSTRAINT hats CHECK (value <> '13')";
+    sql(&url, check).await.unwrap();
+    let mut events = side.upload.events();
+    let (east, west) = (
+        Scope::try_from("east").unwrap(),
+        Scope::try_from("west").unwrap(),
+    );
+    let put = async |scope: &Scope, n: i64| {
+        let key = Key::try_from("hats").unwrap();
+        let put = Change::Put(key, etf::encode(&Term::int(n)));
+        side.buffer.change(scope, vec![put]).await.unwrap();
+    };
+    put(&east, 1).await;
+    proves(&side.upload, &[]).await;
+    put(&east, 13).await;
+    let (scope, error) = next(&mut events, "a refusal", |kind| match kind {
+        SinkEventKind::StateRefused { scope, error, .. } => Some((scope, error)),
+        _ => None,
+    })
+    .await;
+    assert_eq!(scope, east);
+    assert!(error.contains("hats"), "{error}");
+    put(&west, 2).await;
+    side.number("events", 1, 10).await;
+    let report = side.upload.drain_one(&sink(), DEADLINE).await.unwrap();
+    let missing = report.missing().unwrap();
+    assert!(
+        missing.contains("state of east is not stored") && missing.contains("hats"),
+        "{missing}"
+    );
+    assert!(
+        !missing.contains("west") && !missing.contains("events"),
+        "{missing}"
+    );
+    assert_eq!(numbers(&url).await.len(), 10);
+    assert_eq!(hats(&url).await, [("east".into(), 1), ("west".into(), 2)]);
+    let status = &side.upload.status()[0];
+    assert_eq!(status.refused_scopes.len(), 1, "{status:?}");
+    put(&east, 14).await;
+    next(&mut events, "the later value", |kind| match kind {
+        SinkEventKind::StateTaken { scope } if scope == east => Some(()),
+        _ => None,
+    })
+    .await;
+    proves(&side.upload, &[("events", 10)]).await;
+    assert_eq!(hats(&url).await, [("east".into(), 14), ("west".into(), 2)]);
+    side.stop().await;
+}
+
+async fn hats(url: &str) -> Vec<(String, i32)> {
+    let client = client(url).await.unwrap();
+    let query = "SELECT scope, value::text::int FROM sidekick_state ORDER BY scope";
+    let rows = client.query(query, &[]).await.unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -74,6 +74,14 @@ fn fields(sink: &SinkStatus) -> Vec<(&'static str, Term)> {
         ("since_ms", Term::int(sink.breaker_since_ms)),
         ("failures", Term::int(sink.failures)),
     ]);
+    let refused = sink.refused_scopes.iter().map(|refused| {
+        Term::map([
+            ("scope", Term::Binary(refused.scope.to_bytes())),
+            ("error", Term::text(&refused.error)),
+            ("attempts", Term::int(refused.attempts)),
+        ])
+    });
+    let refused = Term::list(refused.collect::<Vec<_>>());
     vec![
         ("name", Term::Binary(sink.name.to_bytes())),
         ("kind", Term::atom(sink.kind)),
@@ -88,6 +96,7 @@ fn fields(sink: &SinkStatus) -> Vec<(&'static str, Term)> {
         ("breaker", breaker),
         ("dead_letters", Term::int(sink.dead_letters)),
         ("dead_bytes", Term::int(sink.dead_bytes)),
+        ("refused_scopes", refused),
         ("store", text(&sink.store)),
         ("error", text(&sink.error)),
     ]
@@ -259,6 +268,22 @@ pub fn event(event: &SinkEvent) -> (&'static str, Vec<(&'static str, Term)>) {
                 ("record_seq", Term::int(*seq)),
                 ("error", Term::text(error)),
             ],
+        ),
+        SinkEventKind::StateRefused {
+            scope,
+            error,
+            attempts,
+        } => (
+            "state_refused",
+            vec![
+                ("scope", Term::Binary(scope.to_bytes())),
+                ("error", Term::text(error)),
+                ("attempts", Term::int(*attempts)),
+            ],
+        ),
+        SinkEventKind::StateTaken { scope } => (
+            "state_taken",
+            vec![("scope", Term::Binary(scope.to_bytes()))],
         ),
         SinkEventKind::Redriven { letters } => ("redriven", vec![("letters", Term::int(*letters))]),
         SinkEventKind::Discarded { letters } => {

@@ -203,6 +203,22 @@ fact! {
     numbers { /** Its place there. */ seq, /** The letter's number. */ letter, /** How often it was offered alone. */ attempts }
 }
 fact! {
+    /// A sink refuses the state of a scope for what it holds; that scope waits, and is tried again.
+    StateRefused: error,
+    "a sink refuses the state of a scope, which waits; a later value, or what refuses it mended, lets it go on",
+    "sidekick_sink_state_refused_total",
+    labels { /** The sink. */ sink },
+    texts { /** The scope. */ scope, /** What the sink said. */ error },
+    numbers { /** How often by now. */ attempts }
+}
+fact! {
+    /// It takes the state of such a scope again.
+    StateTaken: info, "a sink takes the state of a scope again", "sidekick_sink_state_taken_total",
+    labels { /** The sink. */ sink },
+    texts { /** The scope. */ scope },
+    numbers {}
+}
+fact! {
     /// An operator had dead letters offered again, or discarded.
     DeadSettled: info, "dead letters settled", "sidekick_sink_dead_settled_total",
     labels { /** The sink. */ sink, /** Offered again or discarded. */ how },

@@ -186,6 +186,7 @@ impl Core {
         match outcome {
             StateOutcome::Clean => {
                 lane.settled_in = lane.asked_in;
+                self.accepted(scope, actions);
                 // Nothing waits, and every stream was answered: there is nothing left to prove the sink by.
                 let known = |lane: &StreamLane| lane.watermark.is_some();
                 if self.has_all() && self.streams.values().all(known) {
@@ -197,6 +198,7 @@ impl Core {
                 lane.refused_at = None;
                 if self.same_store(store, actions) {
                     self.succeeded();
+                    self.accepted(scope, actions);
                     actions.push(Action::AdvanceState(scope.clone(), rev));
                 }
             }
@@ -215,10 +217,50 @@ impl Core {
                 scope: scope.to_string(),
                 stored,
             }),
+            StateOutcome::Failed(Failure::Refused(reason)) => {
+                self.state_refused(now, scope, reason, actions);
+            }
             StateOutcome::Failed(failure) => {
                 lane.dirty = Some(now);
                 self.failed(now, failure, &format!("state of {scope}"));
             }
+        }
+    }
+
+    /// The sink refuses what a scope holds. It is reachable, so only that scope waits: a later value may be taken, or what refuses
+    /// this one may be mended.
+    fn state_refused(
+        &mut self,
+        now: Moment,
+        scope: &Scope,
+        reason: String,
+        actions: &mut Vec<Action>,
+    ) {
+        self.succeeded();
+        let (most, pause) = (self.options.refusals, self.options.pause_min);
+        let pause_max = self.options.pause_max;
+        let lane = self.scopes.entry(scope.clone()).or_default();
+        let attempts = lane.refuse(scope, reason.clone());
+        let pause = pause.saturating_mul(1 << (attempts - 1).min(20));
+        // What was said before a drain began is no answer to it.
+        let unasked = self.draining && lane.asked_in < self.drain;
+        lane.retry_at = if unasked {
+            now
+        } else {
+            now + pause.min(pause_max)
+        };
+        // It has waited for others long enough.
+        lane.dirty = Some(Moment::ZERO);
+        if attempts == most {
+            actions.push(Action::TellRefused(scope.clone(), reason, attempts));
+        }
+    }
+
+    /// The sink has all of a scope.
+    fn accepted(&mut self, scope: &Scope, actions: &mut Vec<Action>) {
+        let lane = self.scopes.entry(scope.clone()).or_default();
+        if lane.accept() >= self.options.refusals {
+            actions.push(Action::TellTaken(scope.clone()));
         }
     }
 

@@ -5,7 +5,8 @@
 //! most, so that order within it keeps itself.
 //!
 //! A record that the sink refuses for what it holds is found by halving the batch, offered alone a few times, and then put among
-//! the dead letters; the store is told of it as dropped.
+//! the dead letters; the store is told of it as dropped. State that it refuses waits, scope by scope, as a later value takes its
+//! place (docs/adr/0021-dead-letters.md).
 //!
 //! Architecture Invariant: a cursor advances to what a store said it holds, and to nothing else. A record is passed only once it
 //! is stored, told as dropped, or lies on disk among the dead letters.
@@ -84,6 +85,10 @@ pub(super) enum Action {
     Advance(StreamName, Sequence),
     /// The sink holds the state up to here.
     AdvanceState(Scope, Revision),
+    /// Tell that the sink refused the state of this scope so often with these words, so that the scope waits.
+    TellRefused(Scope, String, u32),
+    /// Tell that it takes it again.
+    TellTaken(Scope),
 }
 
 /// A scope in a drain.
@@ -229,6 +234,9 @@ impl Core {
         for lane in self.streams.values_mut() {
             lane.retry_at = Moment::ZERO;
         }
+        for lane in self.scopes.values_mut() {
+            lane.retry_at = Moment::ZERO;
+        }
         self.retarget();
     }
 
@@ -243,6 +251,7 @@ impl Core {
             .collect();
         for lane in self.scopes.values_mut() {
             lane.dirty.get_or_insert(now);
+            lane.retry_at = Moment::ZERO;
         }
     }
 

@@ -48,11 +48,12 @@ impl Drains {
     /// Tells those for whom it is over: stored, too late, or hopeless.
     pub(super) fn tell(&mut self, now: Moment, core: &Core, sink: &SinkName) {
         let (stored, state) = (core.drained(), core.state());
+        let refused = core.drain_is_refused();
         let open = core.breaker() == BreakerState::Open;
         for waiting in std::mem::take(&mut self.waiting) {
             let away = open || state == SinkState::Waiting;
             let gives_up = waiting.patience == Patience::Once && away;
-            let hopeless = gives_up || state == SinkState::Halted;
+            let hopeless = gives_up || refused || state == SinkState::Halted;
             if stored || hopeless || now >= waiting.until {
                 // The asker may have gone; that ends its drain all the same.
                 let _ = waiting.done.send(core.proof(sink.clone()));

@@ -2,7 +2,7 @@
 
 use super::breaker::BreakerState;
 use super::status::SinkState;
-use crate::types::{Sequence, SinkName, StreamName, UnixMillis};
+use crate::types::{Scope, Sequence, SinkName, StreamName, UnixMillis};
 
 /// Something happened to a sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,20 @@ pub enum SinkEventKind {
         seq: Sequence,
         /// What the sink said.
         error: String,
+    },
+    /// It refuses the state of a scope for what it holds; that scope waits and is tried again.
+    StateRefused {
+        /// Which.
+        scope: Scope,
+        /// What the sink said.
+        error: String,
+        /// How often by now.
+        attempts: u32,
+    },
+    /// It takes the state of such a scope again.
+    StateTaken {
+        /// Which.
+        scope: Scope,
     },
     /// Dead letters were offered again.
     Redriven {

@@ -1,6 +1,6 @@
 //! What is known of one stream or one scope on its way to a sink.
 
-use crate::types::{Revision, Sequence};
+use crate::types::{Revision, Scope, Sequence};
 use std::time::Duration;
 
 /// A moment on a monotonic clock, since the sink started.
@@ -195,4 +195,42 @@ pub(super) struct StateLane {
     pub(super) refused_at: Option<Revision>,
     /// Bytes reserved for the request under way.
     pub(super) reserved: u64,
+    /// What the sink refuses in it, while it does.
+    pub(super) refusal: Option<Refusal>,
+    /// Refused changes are not sent again before.
+    pub(super) retry_at: Moment,
+}
+
+/// A sink does not take the state of a scope, for what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// What it said last.
+    pub(super) reason: String,
+    /// The same, with what it is about.
+    pub(super) told: String,
+    /// How often, in a row.
+    pub(super) attempts: u32,
+    /// The latest drain during which it said so.
+    pub(super) said_in: u64,
+}
+
+impl StateLane {
+    /// The sink refused it: how often by now.
+    pub(super) fn refuse(&mut self, scope: &Scope, reason: String) -> u32 {
+        let before = self.refusal.as_ref().map_or(0, |refusal| refusal.attempts);
+        let attempts = before.saturating_add(1);
+        self.refusal = Some(Refusal {
+            told: format!("the sink refuses the state of {scope}: {reason}"),
+            reason,
+            attempts,
+            said_in: self.asked_in,
+        });
+        attempts
+    }
+
+    /// The sink takes it: how often it had refused it before.
+    pub(super) fn accept(&mut self) -> u32 {
+        self.retry_at = Moment::ZERO;
+        self.refusal.take().map_or(0, |refusal| refusal.attempts)
+    }
 }

@@ -7,7 +7,8 @@
 //!
 //! [`core`] decides (pure), with [`answers`] and [`plan`], [`breaker`] and [`bucket`]; [`sink`] does (one task per sink), [`beam`] and
 //! [`postgres`] speak its protocol. Where nobody is reachable everything stays in the buffer, and the sink tries for ever, ever more
-//! rarely. A record that the sink refuses for what it holds goes to its dead letters ([`dead`]), and the others go on.
+//! rarely. A record that the sink refuses for what it holds goes to its dead letters ([`dead`]), and the others go on;
+//! state that it refuses makes its own scope wait.
 //!
 //! Architecture Invariant: nothing here holds records longer than a request is under way; the buffer is the only queue.
 
@@ -46,4 +47,4 @@ pub use handle::{SinkError, Upload};
 pub use lag::Lag;
 pub use options::{Destination, SinkOptions};
 pub use postgres::{InitError, Initialized, PostgresOptions, PostgresOptionsError, PostgresTls};
-pub use status::{Halt, SinkState, SinkStatus};
+pub use status::{Halt, RefusedScope, SinkState, SinkStatus};

@@ -67,7 +67,7 @@ impl Core {
     }
 
     fn scope_due(&self, lane: &StateLane) -> Option<Moment> {
-        Some(lane.dirty? + self.aged(self.options.state_age))
+        Some((lane.dirty? + self.aged(self.options.state_age)).max(lane.retry_at))
     }
 
     /// How long something waits for company: not at all in a drain.

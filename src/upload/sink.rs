@@ -268,6 +268,10 @@ impl Sink {
                     reason,
                     attempts,
                 } => self.bury(stream, seq, reason, attempts).await,
+                Action::TellRefused(scope, reason, attempts) => {
+                    self.teller.state_refused(scope, reason, attempts);
+                }
+                Action::TellTaken(scope) => self.teller.state_taken(scope),
                 // Before any advance that follows: else a changed store could go unnoticed.
                 Action::Remember(store) => {
                     if let Err(reason) = remember(&requests, &store).await {

@@ -1,7 +1,7 @@
 //! How a sink fares.
 
 use super::breaker::BreakerState;
-use crate::types::{SinkName, StreamName, UnixMillis};
+use crate::types::{Scope, SinkName, StreamName, UnixMillis};
 
 /// Why a sink stopped for good: sending on could hide a loss. An operator has to decide.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -104,6 +104,17 @@ impl SinkState {
     }
 }
 
+/// A scope whose state a sink refuses for what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedScope {
+    /// Which. Nothing else waits for it.
+    pub scope: Scope,
+    /// What the sink said last.
+    pub error: String,
+    /// How often, in a row.
+    pub attempts: u32,
+}
+
 /// How a sink fares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SinkStatus {
@@ -133,6 +144,8 @@ pub struct SinkStatus {
     pub dead_letters: u64,
     /// Their payload bytes.
     pub dead_bytes: u64,
+    /// Scopes whose state it refuses: they wait, and are tried again.
+    pub refused_scopes: Vec<RefusedScope>,
     /// What went wrong last, while it is not over.
     pub error: Option<String>,
 }

@@ -6,8 +6,8 @@ use super::dead::Letters;
 use super::events::{SinkEvent, SinkEventKind};
 use super::options::SinkOptions;
 use super::status::{SinkState, SinkStatus};
-use crate::telemetry::{BreakerMoved, Fact as _};
-use crate::types::{SinkName, UnixMillis, now_ms};
+use crate::telemetry::{BreakerMoved, Fact as _, StateRefused, StateTaken};
+use crate::types::{Scope, SinkName, UnixMillis, now_ms};
 use tokio::sync::{broadcast, watch};
 
 /// Tells what changed.
@@ -86,6 +86,32 @@ impl Teller {
         });
     }
 
+    /// The sink refuses the state of a scope, which waits.
+    pub(super) fn state_refused(&self, scope: Scope, error: String, attempts: u32) {
+        StateRefused {
+            sink: &self.sink,
+            scope: &scope,
+            error: &error,
+            attempts: u64::from(attempts),
+        }
+        .emit();
+        self.event(SinkEventKind::StateRefused {
+            scope,
+            error,
+            attempts,
+        });
+    }
+
+    /// It takes it again.
+    pub(super) fn state_taken(&self, scope: Scope) {
+        StateTaken {
+            sink: &self.sink,
+            scope: &scope,
+        }
+        .emit();
+        self.event(SinkEventKind::StateTaken { scope });
+    }
+
     fn breaker_moved(&self, core: &Core) {
         let (state, failures) = (core.breaker(), core.failures());
         let error = core.error().map(str::to_owned);
@@ -111,6 +137,8 @@ fn gauges(status: &SinkStatus) {
     of("sidekick_sink_lag_records", status.lag_records);
     of("sidekick_sink_lag_bytes", status.lag_bytes);
     of("sidekick_sink_dead_letters", status.dead_letters);
+    let refused = status.refused_scopes.len() as u64;
+    of("sidekick_sink_refused_scopes", refused);
     let open = u64::from(status.breaker != BreakerState::Closed);
     of("sidekick_sink_breaker_open", open);
 }
@@ -158,6 +186,7 @@ pub(super) fn status_of(core: &Core, options: &SinkOptions) -> SinkStatus {
         breaker_since_ms: now_ms(),
         dead_letters: 0,
         dead_bytes: 0,
+        refused_scopes: core.refused_scopes(),
         error: core.error().map(str::to_owned),
     }
 }

@@ -3,10 +3,13 @@
 use super::breaker::BreakerState;
 use super::core::{Core, StateGoal};
 use super::drain::{DrainReport, ScopeProof, StreamProof};
-use super::lane::StreamLane;
+use super::lane::{StateLane, StreamLane};
 use super::outcome::StoreId;
-use super::status::SinkState;
+use super::status::{RefusedScope, SinkState};
 use crate::types::{SinkName, StreamName};
+
+/// Scopes whose refusal one status tells.
+const REFUSED_TOLD: usize = 64;
 
 impl Core {
     /// Whether everything that was there when the last drain began is stored, by what the store itself said since.
@@ -26,6 +29,33 @@ impl Core {
         self.scopes
             .values()
             .all(|lane| lane.settled_in >= self.drain)
+    }
+
+    /// Whether all that a drain lacks is state that the sink refused once more since it began.
+    pub(super) fn drain_is_refused(&self) -> bool {
+        let settled = |lane: &StateLane| lane.settled_in >= self.drain;
+        let refused = |lane: &StateLane| {
+            let refusal = lane.refusal.as_ref();
+            refusal.is_some_and(|refusal| refusal.said_in >= self.drain)
+        };
+        let mut scopes = self.scopes.values();
+        !self.state_drained()
+            && self.goals.keys().all(|stream| self.stream_drained(stream))
+            && scopes.all(|lane| settled(lane) || refused(lane))
+    }
+
+    /// The scopes whose state waits because the sink refused it time and again.
+    pub(super) fn refused_scopes(&self) -> Vec<RefusedScope> {
+        let scopes = self.scopes.iter();
+        let refused = scopes.filter_map(|(scope, lane)| {
+            let refusal = lane.refusal.as_ref()?;
+            (refusal.attempts >= self.options.refusals).then(|| RefusedScope {
+                scope: scope.clone(),
+                error: refusal.reason.clone(),
+                attempts: refusal.attempts,
+            })
+        });
+        refused.take(REFUSED_TOLD).collect()
     }
 
     /// What the store holds of what the last drain is about, and what it lacks.
@@ -60,7 +90,7 @@ impl Core {
             stored: self.drained(),
             streams: streams.collect(),
             scopes: scopes.collect(),
-            error: self.error.clone(),
+            error: self.error().map(str::to_owned),
         }
     }
 
@@ -89,9 +119,14 @@ impl Core {
         self.store.as_ref()
     }
 
-    /// Why it stopped, or what went wrong last.
+    /// Why it stopped, what went wrong last, or what it refuses.
     pub(super) fn error(&self) -> Option<&str> {
-        self.error.as_deref()
+        let refusals = self.scopes.values().filter_map(|lane| {
+            let refusal = lane.refusal.as_ref();
+            refusal.filter(|refusal| refusal.attempts >= self.options.refusals)
+        });
+        let refused = || refusals.map(|refusal| refusal.told.as_str()).next();
+        self.error.as_deref().or_else(refused)
     }
 
     /// Failures in a row.

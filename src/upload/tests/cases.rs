@@ -453,3 +453,41 @@ fn a_drain_asks_the_store_anew_though_all_is_acknowledged() {
     assert!(core.drained());
     assert_eq!(core.wake_at(), None);
 }
+
+#[test]
+fn a_scope_that_is_refused_waits_alone_and_is_told_once_until_a_retry_or_a_drain() {
+    let (mut core, _) = at(extent(5, 1, 5), 5);
+    let refuse = |core: &mut Core, now| {
+        let refused = StateOutcome::Failed(Failure::Refused("no such hat".into()));
+        core.handle(now, Input::StateSent(scope("z"), refused, 0))
+    };
+    let sent = [Action::SendState(0, scope("z"))];
+    core.handle(ms(2), Input::Scopes(vec![scope("z")]));
+    let mut now = ms(102);
+    for attempt in 1..=3 {
+        assert_eq!(core.handle(now, Input::Time), sent);
+        let told = refuse(&mut core, now);
+        let third = Action::TellRefused(scope("z"), "no such hat".into(), 3);
+        assert_eq!(told, if attempt == 3 { vec![third] } else { vec![] });
+        now = core.wake_at().expect("it is tried again");
+    }
+    assert_eq!(now, ms(102 + 100 + 200 + 400), "ever more rarely");
+    assert_eq!(core.state(), SinkState::Idle);
+    let told = "the sink refuses the state of z: no such hat";
+    assert_eq!(core.error(), Some(told));
+    assert_eq!(core.refused_scopes().len(), 1);
+    let more = Input::Streams(vec![(stream("s"), extent(5, 1, 2000))]);
+    assert_eq!(core.handle(ms(410), more), [send(5, 5, 1000)]);
+    assert_eq!(core.handle(ms(411), Input::Retry).last(), sent.last());
+    assert_eq!(refuse(&mut core, ms(412)), [], "it was told");
+    let rev = StateOutcome::Stored {
+        store: STORE,
+        rev: 9,
+    };
+    let drained = core.handle(ms(413), Input::Drain(Vec::new()));
+    assert_eq!(drained.last(), sent.last(), "a drain does not wait");
+    let taken = core.handle(ms(414), Input::StateSent(scope("z"), rev, 0));
+    let advance = Action::AdvanceState(scope("z"), 9);
+    assert_eq!(taken, [Action::TellTaken(scope("z")), advance]);
+    assert_eq!((core.error(), core.refused_scopes()), (None, vec![]));
+}

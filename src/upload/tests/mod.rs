@@ -3,6 +3,7 @@
 mod beam;
 mod cases;
 mod simulation;
+mod states;
 mod verdict;
 
 use super::breaker::{BreakerOptions, BreakerState};

@@ -1,7 +1,8 @@
 //! The core in a world where requests and answers are lost or come late, nodes come and go, sidekick restarts, and the
-//! buffer trims and drops, records are refused for what they hold, the bandwidth is limited: whatever happens, each record is
+//! buffer trims and drops, records and state are refused for what they hold, the bandwidth is limited: whatever happens, each record is
 //! stored once, in order, or lies among the dead letters, or was dropped, and the store is told.
 
+use super::states::State;
 use super::*;
 use crate::upload::requests::apart;
 use proptest::prelude::*;
@@ -47,9 +48,9 @@ pub(super) struct World {
     pub(super) remembered: Option<StoreId>,
     pub(super) logs: BTreeMap<StreamName, Log>,
     pub(super) held: BTreeMap<StreamName, Held>,
-    pub(super) revision: u64,
-    pub(super) revision_sent: u64,
-    pub(super) revision_held: u64,
+    pub(super) states: BTreeMap<Scope, State>,
+    /// Scopes that wait, by what the core told of refusals.
+    pub(super) told_refused: BTreeSet<Scope>,
     pub(super) under_way: Vec<Action>,
     pub(super) late: Vec<Sent>,
     pub(super) faults: bool,
@@ -80,9 +81,10 @@ impl World {
             remembered: None,
             logs: BTreeMap::from(logs),
             held: BTreeMap::new(),
-            revision: 0,
-            revision_sent: 0,
-            revision_held: 0,
+            states: ["y", "z"]
+                .map(|name| (scope(name), State::default()))
+                .into(),
+            told_refused: BTreeSet::new(),
             under_way: Vec::new(),
             late: Vec::new(),
             faults: true,
@@ -93,7 +95,7 @@ impl World {
         }
     }
 
-    fn give(&mut self, input: Input) {
+    pub(super) fn give(&mut self, input: Input) {
         let before = self.requests();
         for action in self.core.handle(self.now, input) {
             match action {
@@ -112,9 +114,16 @@ impl World {
                         assert!(dropped || self.buried.contains(one), "{one:?} was passed");
                     }
                 }
-                Action::AdvanceState(_, rev) => {
-                    assert!(rev <= self.revision_held);
-                    self.revision_sent = self.revision_sent.max(rev);
+                Action::AdvanceState(scope, rev) => {
+                    let state = self.states.get_mut(&scope).unwrap();
+                    assert!(rev <= state.held, "{scope} was not stored");
+                    state.sent = state.sent.max(rev);
+                }
+                Action::TellRefused(scope, ..) => {
+                    assert!(self.told_refused.insert(scope), "told twice");
+                }
+                Action::TellTaken(scope) => {
+                    assert!(self.told_refused.remove(&scope), "it was not refused");
                 }
                 request => self.under_way.push(request),
             }
@@ -146,7 +155,8 @@ impl World {
             .map(|(name, log)| (name.clone(), log.extent()));
         let seen = seen.collect();
         self.give(Input::Streams(seen));
-        self.give(Input::Scopes(vec![scope("z")]));
+        let scopes = self.states.keys().cloned().collect();
+        self.give(Input::Scopes(scopes));
     }
 
     fn step(&mut self) {
@@ -176,7 +186,13 @@ impl World {
             }
         }
         log.last += count;
-        self.revision += self.random.random_range(0..2);
+        for state in self.states.values_mut() {
+            let changes = self.random.random_range(0..2);
+            state.rev += changes;
+            if changes > 0 {
+                state.bad = self.random.random_range(0..3) == 0;
+            }
+        }
         self.look();
     }
 
@@ -219,6 +235,8 @@ impl World {
         }
         let seed = self.random.random();
         self.core = Core::new(self.options.clone(), self.remembered.clone(), seed);
+        // It forgets what was refused, and meets it again.
+        self.told_refused.clear();
         // Its bucket is full again.
         self.traffic.clear();
         self.look();
@@ -237,12 +255,12 @@ impl World {
         }
     }
 
-    fn pass_time(&mut self) {
+    pub(super) fn pass_time(&mut self) {
         self.now += ms(self.random.random_range(1..200));
         self.give(Input::Time);
     }
 
-    fn answer(&mut self) {
+    pub(super) fn answer(&mut self) {
         if self.under_way.is_empty() {
             return;
         }
@@ -295,29 +313,6 @@ impl World {
             }
             other => unreachable!("{other:?} is not a request"),
         }
-    }
-
-    fn answer_state(&mut self, scope: Scope, fate: u32) {
-        let unknown = || Failure::Unknown("lost".into());
-        let (after, rev) = (self.revision_sent, self.revision);
-        let outcome = if after == rev {
-            StateOutcome::Clean
-        } else if fate == 0 {
-            StateOutcome::Failed(unknown())
-        } else if self.revision_held != after && self.revision_held < rev {
-            let rev = self.revision_held;
-            StateOutcome::Gap { after, rev }
-        } else {
-            self.revision_held = self.revision_held.max(rev);
-            match fate {
-                1 => StateOutcome::Failed(unknown()),
-                _ => StateOutcome::Stored {
-                    store: STORE,
-                    rev: self.revision_held,
-                },
-            }
-        };
-        self.give(Input::StateSent(scope, outcome, 0));
     }
 
     /// What the shell would read and send, as `Requests::upload` does.
@@ -400,14 +395,19 @@ impl World {
         stored(held.watermark)
     }
 
-    /// Faults end; everything must come to rest, stored.
-    fn settle(&mut self) {
+    pub(super) fn calm(&mut self) {
         self.faults = false;
         for node in 0..self.up.len() {
             self.up[node] = true;
             self.give(Input::Up(node));
         }
         self.look();
+    }
+
+    /// The refused state is overwritten; everything must come to rest, stored.
+    fn settle(&mut self) {
+        self.change_state("y", false);
+        self.calm();
         for _ in 0..50_000 {
             if self.under_way.is_empty() && self.core.wake_at().is_none() {
                 return;
@@ -441,11 +441,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
-    fn every_record_is_stored_once_in_order_or_dead_or_told_as_dropped(seed in any::<u64>()) {
+    fn every_record_is_stored_once_in_order_or_dead_or_told_as_dropped_and_refused_state_waits_alone(seed in any::<u64>()) {
         let mut world = World::new(seed);
         for _ in 0..600 {
             world.step();
         }
+        world.settle_without_y();
+        world.check_without_y();
         world.settle();
         world.check_traffic();
         world.check();

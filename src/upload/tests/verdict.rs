@@ -5,6 +5,18 @@ use super::*;
 use std::collections::BTreeSet;
 
 impl World {
+    /// All but the state of `y` is stored, and the drain says that, and why.
+    pub(super) fn check_without_y(&self) {
+        let report = self.core.proof(self.options.name.clone());
+        let lacking = report.scopes.iter().filter(|scope| !scope.stored);
+        let lacking: Vec<_> = lacking.map(|scope| scope.scope.clone()).collect();
+        assert_eq!(lacking, [scope("y")]);
+        assert!(report.streams.iter().all(|stream| stream.stored));
+        assert!(self.states[&scope("y")].held < self.states[&scope("y")].rev);
+        assert_eq!(self.core.lag_records(), 0);
+        assert_eq!(self.core.breaker(), BreakerState::Closed);
+    }
+
     /// Everything is stored once and in order, or dead, or dropped, and the store knows.
     pub(super) fn check(&self) {
         for (name, log) in &self.logs {
@@ -28,8 +40,13 @@ impl World {
                 assert!(accounted, "{place:?} is nowhere");
             }
         }
-        assert_eq!(self.revision_held, self.revision, "state not stored");
+        for (scope, state) in &self.states {
+            assert_eq!(state.held, state.rev, "state of {scope} not stored");
+        }
         assert_eq!(self.core.lag_records(), 0);
+        assert_eq!(self.told_refused, BTreeSet::new());
+        assert_eq!(self.core.refused_scopes(), []);
+        assert_eq!(self.core.error(), None);
         assert_eq!(self.core.state(), SinkState::Idle);
         assert_eq!(self.core.breaker(), BreakerState::Closed);
     }
