@@ -113,7 +113,7 @@ fn compare(
 }
 
 /// The state that the game gave last, as sidekick has it on disk.
-async fn game_state(world: &World) -> Term {
+pub async fn game_state(world: &World) -> Term {
     let request = [
         Term::atom("get_state"),
         Term::text("lobby"),

@@ -7,13 +7,15 @@ use rand::{Rng, SeedableRng};
 use sidekick::etf::Term;
 use sidekick::node::{Node, NodeName};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// The process that answers.
 pub const SIDEKICK: &str = "sidekick";
 /// How long one answer may take before the request is sent again.
 const ANSWER: Duration = Duration::from_secs(5);
+/// Longer than any outage and the full buffer after it.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What was acknowledged, by stream.
 pub type Told = BTreeMap<String, BTreeMap<u64, String>>;
@@ -28,13 +30,15 @@ pub struct Target {
 impl Target {
     /// Asks until the answer is `ok` or `{ok, _}`; whoever answers may be dead for a while.
     pub async fn insist(&self, request: &Term) -> Term {
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let answer = self.ask(request.clone(), ANSWER).await;
-            match answer.as_deref_ok() {
-                Some(value) => return value,
-                // sleep: the other end is down, and nothing tells when it is up
-                None => tokio::time::sleep(Duration::from_millis(50)).await,
+            if let Some(value) = answer.as_deref_ok() {
+                return value;
             }
+            assert!(Instant::now() < deadline, "{request}: {answer:?}");
+            // sleep: the other end is down, and nothing tells when it is up
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 

@@ -1,7 +1,7 @@
 //! The producers of a test together, and the end of their work.
 
 use super::World;
-use super::check::State;
+use super::check::{self, State};
 use super::producers::{self, Told};
 use super::verdict::Found;
 use sidekick::etf::Term;
@@ -62,8 +62,10 @@ impl Writers {
     }
 }
 
-/// Ends the game gracefully and waits until every sink says that it has stored everything.
+/// Ends the game gracefully and waits until every sink says that it has stored everything. The game has played before, so that there
+/// is something of it to be looked for.
 pub async fn settle(world: &World, patience: Duration) -> Result<(), String> {
+    check::game_state(world).await;
     let server = Term::text("lobby");
     world
         .target
