@@ -6,7 +6,6 @@ use crate::types::{SinkName, StreamName};
 use crate::upload::{
     DeadLetter, DrainReport, InitError, SinkError, SinkEvent, SinkEventKind, SinkStatus,
 };
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// Longest drain.
@@ -43,27 +42,22 @@ pub async fn handle(parts: &Parts, request: Request) -> Result<Result<Term, ApiE
 
 /// The sinks and how far each is.
 pub async fn list(parts: &Parts) -> Term {
-    let mut ages: HashMap<SinkName, u64> = HashMap::new();
-    for info in parts.buffer.streams() {
-        for lag in parts.upload.lags(&info).await {
-            let age = ages.entry(lag.sink).or_default();
-            *age = lag.age_ms.max(*age);
-        }
-    }
+    parts.upload.look_at_ages().await;
+    list_now(parts)
+}
+
+/// The same without what has to be read for it: the age of the lag is as it was found within the last seconds.
+pub fn list_now(parts: &Parts) -> Term {
     let status = parts.upload.status();
     let sinks = status.iter().map(|sink| {
-        let age_ms = ages.get(&sink.name).copied().unwrap_or(0);
+        let age_ms = match sink.lag_records {
+            0 => 0,
+            _ => parts.upload.lag_age_ms(&sink.name),
+        };
         let mut fields = fields(sink);
         fields.push(("lag_age_ms", Term::int(age_ms)));
         Term::map(fields)
     });
-    Term::list(sinks.collect::<Vec<_>>())
-}
-
-/// The same without what has to be read for it.
-pub fn list_now(parts: &Parts) -> Term {
-    let status = parts.upload.status();
-    let sinks = status.iter().map(|sink| Term::map(fields(sink)));
     Term::list(sinks.collect::<Vec<_>>())
 }
 
