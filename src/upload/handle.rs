@@ -32,7 +32,7 @@ pub enum SinkError {
     #[error("no sink of that name runs; `sidekick ctl sink list` lists the sinks")]
     Unknown,
     /// It has no letter of that number.
-    #[error("no dead letter has that number; `sidekick ctl sink dead` lists them")]
+    #[error("no dead letter has that number; those that there are tell theirs")]
     NoLetter,
     /// It was not done, or only in part.
     #[error("{0}")]
