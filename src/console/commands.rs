@@ -116,7 +116,8 @@ pub fn parse(line: &str) -> Result<Command, Misunderstood> {
         "sinks" => Command::Sinks,
         "sink" => {
             let word = given.must();
-            Command::Sink(sinks::parse(entry, &word, given.word(), given.word())?)
+            let (sink, letter) = (given.word(), given.word());
+            Command::Sink(sinks::parse(entry, &word, sink, letter.as_deref())?)
         }
         "peers" => Command::Peers,
         "events" => Command::Events { logs: false },

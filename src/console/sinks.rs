@@ -34,12 +34,12 @@ pub fn parse(
     entry: &Entry,
     word: &str,
     sink: Option<String>,
-    letter: Option<String>,
+    letter: Option<&str>,
 ) -> Result<SinkCommand, Misunderstood> {
     let needed = |sink: Option<String>| {
         sink.ok_or_else(|| entry.wrong(format!("sink {word} needs the name of a SINK")))
     };
-    let command = match (word, &letter) {
+    let command = match (word, letter) {
         ("list", None) if sink.is_none() => SinkCommand::List,
         ("list", _) => return Err(entry.wrong("sink list takes no name; it lists all")),
         ("retry", None) => SinkCommand::Retry(needed(sink)?),
