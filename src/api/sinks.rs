@@ -6,7 +6,6 @@ use crate::types::{SinkName, StreamName};
 use crate::upload::{
     DeadLetter, DrainReport, InitError, SinkError, SinkEvent, SinkEventKind, SinkStatus,
 };
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// Longest drain.
@@ -26,44 +25,44 @@ pub async fn handle(parts: &Parts, request: Request) -> Result<Result<Term, ApiE
         Request::DrainSink { sink, timeout_ms } => drain(parts, sink.as_ref(), timeout_ms).await,
         Request::RetrySink(sink) => {
             let done = parts.upload.retry(&sink).await;
-            done.map(|()| Term::atom("ok")).map_err(failed)
+            done.map(|()| Term::atom("ok"))
+                .map_err(|error| failed(error, &sink))
         }
         Request::DeadLetters(sink) => {
             let letters = parts.upload.dead(&sink).await;
             let told = |letters: Vec<_>| letters.iter().map(dead_letter).collect::<Vec<_>>();
             letters
                 .map(|letters| Term::list(told(letters)))
-                .map_err(failed)
+                .map_err(|error| failed(error, &sink))
         }
-        Request::RedriveDead(sink, number) => settled(parts.upload.redrive(&sink, number).await),
-        Request::DiscardDead(sink, number) => settled(parts.upload.discard(&sink, number).await),
+        Request::RedriveDead(sink, number) => {
+            settled(&sink, parts.upload.redrive(&sink, number).await)
+        }
+        Request::DiscardDead(sink, number) => {
+            settled(&sink, parts.upload.discard(&sink, number).await)
+        }
         other => return Err(other),
     })
 }
 
 /// The sinks and how far each is.
 pub async fn list(parts: &Parts) -> Term {
-    let mut ages: HashMap<SinkName, u64> = HashMap::new();
-    for info in parts.buffer.streams() {
-        for lag in parts.upload.lags(&info).await {
-            let age = ages.entry(lag.sink).or_default();
-            *age = lag.age_ms.max(*age);
-        }
-    }
+    parts.upload.look_at_ages().await;
+    list_now(parts)
+}
+
+/// The same without what has to be read for it: the age of the lag is as it was found within the last seconds.
+pub fn list_now(parts: &Parts) -> Term {
     let status = parts.upload.status();
     let sinks = status.iter().map(|sink| {
-        let age_ms = ages.get(&sink.name).copied().unwrap_or(0);
+        let age_ms = match sink.lag_records {
+            0 => 0,
+            _ => parts.upload.lag_age_ms(&sink.name),
+        };
         let mut fields = fields(sink);
         fields.push(("lag_age_ms", Term::int(age_ms)));
         Term::map(fields)
     });
-    Term::list(sinks.collect::<Vec<_>>())
-}
-
-/// The same without what has to be read for it.
-pub fn list_now(parts: &Parts) -> Term {
-    let status = parts.upload.status();
-    let sinks = status.iter().map(|sink| Term::map(fields(sink)));
     Term::list(sinks.collect::<Vec<_>>())
 }
 
@@ -105,10 +104,17 @@ fn fields(sink: &SinkStatus) -> Vec<(&'static str, Term)> {
 /// Makes the tables of a sink, or tells the statements that would.
 async fn init(parts: &Parts, sink: &SinkName, sql: bool) -> Result<Term, ApiError> {
     if sql {
-        let sql = parts.upload.schema_sql(sink).map_err(init_error)?;
+        let sql = parts
+            .upload
+            .schema_sql(sink)
+            .map_err(|error| init_error(error, sink))?;
         return Ok(Term::map([("sql", Term::text(&sql))]));
     }
-    let done = parts.upload.init(sink).await.map_err(init_error)?;
+    let done = parts
+        .upload
+        .init(sink)
+        .await
+        .map_err(|error| init_error(error, sink))?;
     let tables = done.tables.iter().map(|(name, made)| {
         let done = if *made { "created" } else { "checked" };
         Term::map([("name", Term::text(name)), ("done", Term::atom(done))])
@@ -122,11 +128,14 @@ async fn init(parts: &Parts, sink: &SinkName, sql: bool) -> Result<Term, ApiErro
 
 // By value, for `map_err`.
 #[allow(clippy::needless_pass_by_value)]
-fn init_error(error: InitError) -> ApiError {
-    let what = || vec![("what", Term::atom("sink"))];
+fn init_error(error: InitError, sink: &SinkName) -> ApiError {
     match error {
-        InitError::UnknownSink => ApiError::refused("not_found", what(), ""),
-        InitError::NoTables => ApiError::refused("no_tables", what(), error.to_string()),
+        InitError::UnknownSink => no_sink(sink),
+        InitError::NoTables => ApiError::refused(
+            "no_tables",
+            vec![("what", Term::atom("sink"))],
+            error.to_string(),
+        ),
         InitError::Unfit { .. } => ApiError::refused("unfit_table", vec![], error.to_string()),
         error => ApiError::refused("database", vec![], error.to_string()),
     }
@@ -140,7 +149,7 @@ async fn drain(parts: &Parts, sink: Option<&SinkName>, timeout_ms: u64) -> Resul
                 .upload
                 .drain_one(sink, deadline)
                 .await
-                .map_err(failed)?,
+                .map_err(|error| failed(error, sink))?,
         ],
         None => parts.upload.drain_all(deadline).await,
     };
@@ -200,17 +209,20 @@ fn dead_letter(letter: &DeadLetter) -> Term {
     ])
 }
 
-fn settled(done: Result<Vec<(u64, StreamName, u64)>, SinkError>) -> Result<Term, ApiError> {
-    let letters = done
-        .map_err(failed)?
-        .into_iter()
-        .map(|(number, stream, seq)| {
-            Term::map([
-                ("number", Term::int(number)),
-                ("stream", Term::Binary(stream.to_bytes())),
-                ("seq", Term::int(seq)),
-            ])
-        });
+fn settled(
+    sink: &SinkName,
+    done: Result<Vec<(u64, StreamName, u64)>, SinkError>,
+) -> Result<Term, ApiError> {
+    let letters =
+        done.map_err(|error| failed(error, sink))?
+            .into_iter()
+            .map(|(number, stream, seq)| {
+                Term::map([
+                    ("number", Term::int(number)),
+                    ("stream", Term::Binary(stream.to_bytes())),
+                    ("seq", Term::int(seq)),
+                ])
+            });
     let letters: Vec<_> = letters.collect();
     Ok(Term::map([
         ("count", Term::int(letters.len() as u64)),
@@ -218,12 +230,21 @@ fn settled(done: Result<Vec<(u64, StreamName, u64)>, SinkError>) -> Result<Term,
     ]))
 }
 
+/// No sink of this name runs.
+fn no_sink(name: &SinkName) -> ApiError {
+    ApiError::NotFound {
+        what: "sink",
+        name: name.to_string(),
+        detail: String::new(),
+    }
+}
+
 // By value, for `map_err`.
 #[allow(clippy::needless_pass_by_value)]
-fn failed(error: SinkError) -> ApiError {
+fn failed(error: SinkError, sink: &SinkName) -> ApiError {
     let what = |what| vec![("what", Term::atom(what))];
     match error {
-        SinkError::Unknown => ApiError::refused("not_found", what("sink"), ""),
+        SinkError::Unknown => no_sink(sink),
         SinkError::NoLetter => {
             ApiError::refused("not_found", what("dead_letter"), error.to_string())
         }

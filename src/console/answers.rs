@@ -3,6 +3,7 @@
 use super::asking::{Sidekick, refused};
 use super::commands::Command;
 use super::json::Refused;
+use super::sinks;
 use super::table::{self, TABLE, nearest};
 use crate::etf::Term;
 use crate::show;
@@ -70,6 +71,7 @@ async fn done(sidekick: &Sidekick, command: Command) -> Result<String, Refused> 
             &ask("state_history", vec![text(&scope), text(&key)]).await?,
         ),
         Command::Sinks => show::sinks(&ask("sinks", vec![]).await?),
+        Command::Sink(command) => sinks::answer(sidekick, command).await?,
         Command::Peers => show::peers(&ask("info", vec![]).await?["peers"]),
         Command::Info => show::fields(&ask("info", vec![]).await?),
         Command::Version => format!("sidekick {}\n", crate::types::version()),
@@ -150,6 +152,7 @@ pub async fn explain(sidekick: &Sidekick, refusal: &Refused) -> String {
     let remedy = match (refusal.code.as_str(), fact("what")) {
         ("not_found", Some("server")) => named(fact("name"), &sidekick.servers().await, "servers"),
         ("not_found", Some("stream")) => named(fact("name"), &sidekick.streams().await, "streams"),
+        ("not_found", Some("sink")) => named(fact("name"), &sidekick.sinks().await, "sinks"),
         ("not_running", _) => "; start it with  start ID".to_owned(),
         ("already_started" | "running", _) => "; restart ID starts it anew".to_owned(),
         _ => String::new(),

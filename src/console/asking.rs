@@ -58,6 +58,11 @@ impl Sidekick {
     pub async fn streams(&self) -> Vec<String> {
         self.names("streams", "name").await
     }
+
+    /// The names of the sinks.
+    pub async fn sinks(&self) -> Vec<String> {
+        self.names("sinks", "name").await
+    }
 }
 
 /// A refusal without facts.

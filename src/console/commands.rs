@@ -1,5 +1,6 @@
 //! A line as a command.
 
+use super::sinks::{self, SinkCommand};
 use super::table::{self, Entry, Misunderstood};
 use super::words;
 
@@ -66,6 +67,7 @@ pub enum Command {
     },
     History(String, String),
     Sinks,
+    Sink(SinkCommand),
     Peers,
     Events {
         logs: bool,
@@ -112,6 +114,11 @@ pub fn parse(line: &str) -> Result<Command, Misunderstood> {
         },
         "history" => Command::History(given.must(), given.must()),
         "sinks" => Command::Sinks,
+        "sink" => {
+            let word = given.must();
+            let (sink, letter) = (given.word(), given.word());
+            Command::Sink(sinks::parse(entry, &word, sink, letter.as_deref())?)
+        }
         "peers" => Command::Peers,
         "events" => Command::Events { logs: false },
         "follow" => Command::Events { logs: true },
@@ -247,6 +254,7 @@ mod tests {
             let line = match entry.name {
                 "trace" => "trace on".to_owned(),
                 "logs" => "logs lobby".to_owned(),
+                "sink" => "sink list".to_owned(),
                 name => format!("{name} {}", words[..entry.needed].join(" ")),
             };
             let command = parse(&line).expect(&line);

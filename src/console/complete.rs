@@ -39,6 +39,7 @@ pub async fn complete(before: &str, sidekick: &Sidekick) -> Completion {
         Place::Command => TABLE.iter().map(|entry| entry.name.to_owned()).collect(),
         Place::Server | Place::Scope => sidekick.servers().await,
         Place::Stream => sidekick.streams().await,
+        Place::Sink => sidekick.sinks().await,
         Place::OneOf(words) => words.iter().map(|word| (*word).to_owned()).collect(),
         Place::Free => vec![],
     };
@@ -142,6 +143,11 @@ mod tests {
         assert_eq!(
             at("trace o"),
             Some((Place::OneOf(&["on", "off"]), "o".into()))
+        );
+        assert_eq!(at("sink redrive d"), Some((Place::Sink, "d".into())));
+        assert_eq!(
+            at("sink discard db "),
+            Some((Place::OneOf(&["all"]), String::new()))
         );
         assert_eq!(at("nonsense x"), None);
         assert_eq!(at("servers x"), None);

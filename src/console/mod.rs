@@ -22,6 +22,7 @@ mod follow;
 mod functions;
 mod json;
 mod shell;
+mod sinks;
 mod table;
 mod terminal;
 mod words;

@@ -1,5 +1,6 @@
 //! The commands: one table from which parsing, help and completion are made.
 
+use super::sinks;
 use super::words::OpenQuote;
 
 /// What a place in a command stands for; completion offers what there is of it.
@@ -11,6 +12,8 @@ pub enum Place {
     Server,
     /// A stream.
     Stream,
+    /// A sink.
+    Sink,
     /// A scope; that of a game is its server's id.
     Scope,
     /// One of these words.
@@ -53,7 +56,7 @@ const fn entry(
     }
 }
 
-use Place::{Free, OneOf, Scope, Server, Stream};
+use Place::{Free, OneOf, Scope, Server, Sink, Stream};
 
 /// Every command.
 pub const TABLE: &[Entry] = &[
@@ -170,6 +173,13 @@ pub const TABLE: &[Entry] = &[
         "a value of a scope and its earlier ones, as many as [[state]] keeps",
     ),
     entry("sinks", "", &[], 0, "the sinks and how far each is"),
+    entry(
+        "sink",
+        "list|retry|drain|dead|redrive|discard [SINK [NUMBER|all]]",
+        &[OneOf(sinks::WORDS), Sink, OneOf(&["all"])],
+        1,
+        "try a sink at once; wait until it (or every one) holds all; its dead letters: list, offer again, remove",
+    ),
     entry("peers", "", &[], 0, "the connected nodes"),
     entry(
         "events",

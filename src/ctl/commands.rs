@@ -241,7 +241,9 @@ fn tell(command: &Command, answer: &Value) -> String {
         } => show::initialized(answer),
         Command::Sink { command } => match command {
             SinkCommand::Drain { .. } => show::drained(answer),
-            SinkCommand::Dead { sink } => show::dead_letters(sink, answer),
+            SinkCommand::Dead { sink } => {
+                show::dead_letters(&format!("sidekick ctl sink redrive {sink}"), answer)
+            }
             SinkCommand::Redrive { .. } => show::settled("offered again", answer),
             SinkCommand::Discard { .. } => show::settled("discarded", answer),
             _ => show::done(answer),

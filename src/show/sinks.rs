@@ -45,8 +45,8 @@ pub fn drained(answer: &Value) -> String {
     }))
 }
 
-/// The dead letters of a sink.
-pub fn dead_letters(sink: &str, answer: &Value) -> String {
+/// The dead letters of a sink; `redrive` is how they are offered again.
+pub fn dead_letters(redrive: &str, answer: &Value) -> String {
     let columns: [Column; 7] = [
         ("LETTER", |row| plain(&row["number"])),
         ("STREAM", |row| plain(&row["stream"])),
@@ -63,7 +63,7 @@ pub fn dead_letters(sink: &str, answer: &Value) -> String {
     if items(answer).is_empty() {
         return text;
     }
-    format!("{text}once the cause is mended:  sidekick ctl sink redrive {sink}\n")
+    format!("{text}once the cause is mended:  {redrive}\n")
 }
 
 /// What was done to dead letters.

@@ -138,10 +138,10 @@ fn sinks_drains_and_dead_letters_read_at_a_glance() {
     );
     let letter = json!({"number": 3, "stream": "events", "seq": 7, "dead_ms": 0, "attempts": 3, "error": "no\u{1b}[2J",
                         "payload": {"n": 7}});
-    let shown = dead_letters("db", &json!([letter]));
+    let shown = dead_letters("sidekick ctl sink redrive db", &json!([letter]));
     assert!(shown.contains("sidekick ctl sink redrive db"), "{shown}");
     assert!(!shown.contains('\u{1b}'), "{shown}");
-    assert_eq!(dead_letters("db", &json!([])), "no dead letters\n");
+    assert_eq!(dead_letters("", &json!([])), "no dead letters\n");
     let stream = json!({"name": "events", "first": 1, "last": 9, "bytes": 10, "cursors": {"db": 4}, "dropped": 0,
                         "lag": {"db": {"records": 5, "bytes": 2048, "age_ms": 3000}, "k": {"records": 0}}});
     let shown = streams(&json!([stream]));

@@ -32,7 +32,7 @@ pub enum SinkError {
     #[error("no sink of that name runs; `sidekick ctl sink list` lists the sinks")]
     Unknown,
     /// It has no letter of that number.
-    #[error("no dead letter has that number; `sidekick ctl sink dead` lists them")]
+    #[error("no dead letter has that number; those that there are tell theirs")]
     NoLetter,
     /// It was not done, or only in part.
     #[error("{0}")]
@@ -99,10 +99,12 @@ impl Upload {
         let upload = Self {
             buffer: buffer.clone(),
             sinks: Arc::new(handles.collect()),
-            ages: Arc::default(),
+            ages: Arc::new(Ages::new(buffer.clone())),
             events: events.clone(),
             stopped: stopped.clone(),
         };
+        let names = upload.sinks.iter().map(|handle| handle.name.clone());
+        upload.ages.watch(names.collect(), stopped.clone());
         let shutdown = shutdown.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -126,7 +128,18 @@ impl Upload {
 
     /// How far each sink that has a cursor in a stream is behind in it.
     pub async fn lags(&self, stream: &StreamInfo) -> Vec<Lag> {
-        self.ages.lags(&self.buffer, stream).await
+        self.ages.lags(stream).await
+    }
+
+    /// How long ago the oldest record that a sink lacks was committed, in milliseconds; 0 where it lacks none. Reads nothing: as
+    /// [`look_at_ages`](Self::look_at_ages) found it, which is done every few seconds in any case.
+    pub fn lag_age_ms(&self, sink: &SinkName) -> u64 {
+        self.ages.age_ms(sink)
+    }
+
+    /// Looks at all streams how old the lag of each sink is.
+    pub async fn look_at_ages(&self) {
+        self.ages.look().await;
     }
 
     /// Sends everything that is in the buffer now, without waiting for more. True once every sink has stored it all; false

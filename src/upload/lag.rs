@@ -3,10 +3,14 @@
 use crate::buffer::{Buffer, StreamInfo};
 use crate::types::{Sequence, SinkName, StreamName, UnixMillis, now_ms};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
-/// More are forgotten together; they cost a read each to learn again.
-const KNOWN_MAX: usize = 4096;
+/// More are forgotten together; they cost a read each to learn again. Some 100 bytes each.
+const KNOWN_MAX: usize = 65_536;
+/// How often it is looked at how old lags are, where nobody asks: a sink that stands still has no event at which to tell it.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// How far a sink is behind in a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,67 +26,113 @@ pub struct Lag {
 }
 
 /// When the oldest records that sinks lack were committed. It changes only as a cursor moves, so that it is rarely read.
-#[derive(Default)]
 pub(super) struct Ages {
-    known: Mutex<HashMap<(StreamName, SinkName), (Sequence, UnixMillis)>>,
+    buffer: Buffer,
+    known: Mutex<Known>,
+    /// The same over all streams, as last looked at: none for a sink that lacks nothing.
+    oldest: Mutex<HashMap<SinkName, UnixMillis>>,
 }
 
+/// The oldest record that a sink lacks in a stream, and when it was committed.
+type Known = HashMap<(StreamName, SinkName), (Sequence, UnixMillis)>;
+
 impl Ages {
+    pub(super) fn new(buffer: Buffer) -> Self {
+        Self {
+            buffer,
+            known: Mutex::default(),
+            oldest: Mutex::default(),
+        }
+    }
+
+    /// Looks every few seconds and sets the gauges of these sinks, until told to stop or until nobody else holds the ages.
+    pub(super) fn watch(self: &Arc<Self>, sinks: Vec<SinkName>, stopped: CancellationToken) {
+        // Held while it sleeps, it would keep a buffer open that nobody uses any more.
+        let ages = Arc::downgrade(self);
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(LOOK_EVERY);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    () = stopped.cancelled() => return,
+                    _ = ticks.tick() => {}
+                }
+                let Some(ages) = ages.upgrade() else { return };
+                ages.look().await;
+                for sink in &sinks {
+                    let seconds = ages.age_ms(sink) as f64 / 1000.0;
+                    metrics::gauge!("sidekick_sink_lag_seconds", "sink" => sink.to_string())
+                        .set(seconds);
+                }
+            }
+        });
+    }
+
+    /// Looks at all streams how old the lag of each sink is.
+    pub(super) async fn look(&self) {
+        let mut oldest: HashMap<SinkName, UnixMillis> = HashMap::new();
+        for info in self.buffer.streams() {
+            for (sink, cursor) in &info.cursors {
+                if let Some(at_ms) = self.oldest_of(&info, sink, *cursor).await {
+                    let before = oldest.entry(sink.clone()).or_insert(at_ms);
+                    *before = at_ms.min(*before);
+                }
+            }
+        }
+        *lock(&self.oldest) = oldest;
+    }
+
+    /// How long ago the oldest record that a sink lacks was committed, by the last look; 0 where it lacked none.
+    pub(super) fn age_ms(&self, sink: &SinkName) -> u64 {
+        let at_ms = lock(&self.oldest).get(sink).copied();
+        at_ms.map_or(0, |at_ms| now_ms().saturating_sub(at_ms))
+    }
+
     /// How far each sink with a cursor is behind.
-    pub(super) async fn lags(&self, buffer: &Buffer, info: &StreamInfo) -> Vec<Lag> {
+    pub(super) async fn lags(&self, info: &StreamInfo) -> Vec<Lag> {
         let mut lags = Vec::with_capacity(info.cursors.len());
         for (sink, cursor) in &info.cursors {
             let (records, bytes) = behind(info, *cursor);
-            let age_ms = if records == 0 {
-                0
-            } else {
-                self.age(buffer, info, sink, *cursor).await
-            };
-            let sink = sink.clone();
+            let at_ms = self.oldest_of(info, sink, *cursor).await;
             lags.push(Lag {
-                sink,
+                sink: sink.clone(),
                 records,
                 bytes,
-                age_ms,
+                age_ms: at_ms.map_or(0, |at_ms| now_ms().saturating_sub(at_ms)),
             });
         }
         lags
     }
 
-    async fn age(
+    /// When the oldest record of a stream that a sink lacks was committed; none where it lacks none, or they were trimmed since.
+    async fn oldest_of(
         &self,
-        buffer: &Buffer,
         info: &StreamInfo,
         sink: &SinkName,
         cursor: Sequence,
-    ) -> u64 {
+    ) -> Option<UnixMillis> {
+        if info.last <= cursor {
+            return None;
+        }
         let oldest = (cursor + 1).max(info.first);
         let key = (info.name.clone(), sink.clone());
-        let known = self.known().get(&key).copied();
-        let at_ms = match known {
-            Some((seq, at_ms)) if seq == oldest => at_ms,
-            _ => {
-                let read = buffer.read(&info.name, oldest, 1, 1).await;
-                let Some(at_ms) = read.ok().and_then(|read| Some(read.first()?.at_ms)) else {
-                    // Trimmed or dropped since.
-                    return 0;
-                };
-                let mut known = self.known();
-                if known.len() >= KNOWN_MAX {
-                    known.clear();
-                }
-                known.insert(key, (oldest, at_ms));
-                at_ms
-            }
-        };
-        now_ms().saturating_sub(at_ms)
+        let known = lock(&self.known).get(&key).copied();
+        if let Some((_, at_ms)) = known.filter(|(seq, _)| *seq == oldest) {
+            return Some(at_ms);
+        }
+        let read = self.buffer.read(&info.name, oldest, 1, 1).await;
+        let at_ms = read.ok().and_then(|read| Some(read.first()?.at_ms))?;
+        let mut known = lock(&self.known);
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(key, (oldest, at_ms));
+        Some(at_ms)
     }
+}
 
-    fn known(
-        &self,
-    ) -> std::sync::MutexGuard<'_, HashMap<(StreamName, SinkName), (Sequence, UnixMillis)>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Records and bytes behind a cursor.

@@ -64,7 +64,8 @@ defmodule Sidekick.Helpers do
     end)
   end
 
-  @sink_columns ["NODE", "SINK", "KIND", "STATE", "TO", "RECORDS BEHIND", "BYTES BEHIND", "BREAKER", "DEAD", "ERROR"]
+  @sink_columns ["NODE", "SINK", "KIND", "STATE", "TO", "RECORDS BEHIND", "BYTES BEHIND", "FOR"] ++
+                  ["BREAKER", "DEAD", "REFUSED SCOPES", "ERROR"]
 
   @doc "Prints how the sinks fare."
   @spec sinks(where()) :: quiet()
@@ -72,7 +73,8 @@ defmodule Sidekick.Helpers do
     ask(where, :sinks, @sink_columns, fn sinks ->
       for sink <- sinks do
         [sink.name, sink.kind, sink.state, sink[:node], sink[:lag_records], Table.bytes(sink[:lag_bytes])] ++
-          [get_in(sink, [:breaker, :state]), sink[:dead_letters], sink[:error]]
+          [Table.duration(sink[:lag_age_ms]), get_in(sink, [:breaker, :state]), sink[:dead_letters]] ++
+          [length(sink[:refused_scopes] || []), sink[:error]]
       end
     end)
   end

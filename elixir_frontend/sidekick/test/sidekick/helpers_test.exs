@@ -24,7 +24,10 @@ defmodule Sidekick.HelpersTest do
 
     assert capture_io(fn -> Helpers.nodes(node) end) =~ ~r/#{node} +\d+\.\d+\.\d+ +\d+s +1 +1 /
     assert capture_io(fn -> Helpers.streams() end) =~ ~r/#{node} +events +1 +3 +\d+ B +0 +khepri:3/
-    assert capture_io(fn -> Helpers.sinks(node) end) =~ ~r/#{node} +khepri +beam/
+
+    assert capture_io(fn -> Helpers.sinks(node) end) =~
+             ~r"BEHIND +FOR .*\n#{node} +khepri +beam .* B +\d+(m \d+)?s +closed +0 +0 "
+
     assert capture_io(fn -> Helpers.peers(node) end) =~ ~r/#{node} +#{node()} +false/
     assert capture_io(fn -> Helpers.crashes(node) end) =~ ~r/#{node} +lobby +1 +20.*sigkill.* [0-9a-f]{16} +1/
     assert capture_io(fn -> Helpers.crashes(node, "nobody") end) =~ "(not_found)"

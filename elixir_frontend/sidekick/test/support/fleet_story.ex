@@ -68,7 +68,10 @@ defmodule Sidekick.Test.FleetStory do
     |> Map.merge(%{
       lag_records: opts[:lag] || 0,
       lag_bytes: (opts[:lag] || 0) * 100,
+      lag_age_ms: (opts[:lag] || 0) * 5,
       acknowledged: 1,
+      dead_letters: Keyword.get(opts, :dead, 0),
+      refused_scopes: for(scope <- Keyword.get(opts, :refused, []), do: %{scope: scope, error: "no", attempts: 3}),
       error: opts[:sink_error]
     })
   end

@@ -67,6 +67,8 @@ defmodule SidekickWeb.StoreParts do
               <th scope="col">State</th>
               <th scope="col" class="number">Lacks</th>
               <th scope="col" class="number">Bytes</th>
+              <th scope="col" class="number" title="since the oldest record that it lacks">For</th>
+              <th scope="col" class="number">Dead letters</th>
               <th scope="col">Error</th>
               <th scope="col">Do</th>
             </tr>
@@ -79,7 +81,14 @@ defmodule SidekickWeb.StoreParts do
               <td class={sink.bad && "bad"}>{sink.state}{if sink.old, do: "?"}</td>
               <td class="number">{Format.count(sink.behind)}</td>
               <td class="number">{sink.behind_bytes}</td>
-              <td class="reason">{sink.error}</td>
+              <td class="number">{sink.behind_for}</td>
+              <td class={["number", sink.dead not in [nil, 0] && "bad"]}>{Format.count(sink.dead)}</td>
+              <td class="reason">
+                <span :if={sink.refused != ""} class="refused">
+                  State of {sink.refused}{if sink.refused_more > 0, do: " and #{sink.refused_more} more"} waits.
+                </span>
+                {sink.error}
+              </td>
               <td class="acts">
                 <.act user={@user} kind={:forget_sink} node={sink.node} id={sink.name} disabled={sink.old} why="its sidekick is away" text="Forget" />
               </td>

@@ -81,6 +81,16 @@ defmodule SidekickWeb.PagesTest do
 
     view = page!("operator", "/store")
     shows(view, "#sinks-title ~ .scroll tbody tr:first-child", "another store")
+    sink = "#sinks-title ~ .scroll tbody tr:first-child"
+    for part <- ["8\u202F990", "877.9 KiB", "44s"], do: assert(has_element?(view, sink <> " td.number", part))
+    assert has_element?(view, sink <> " td.bad", "halted")
+
+    # One that refuses some state goes on, so that it is not bad; its dead letters are.
+    refused = [sink_state: :idle, sink_error: "the sink refuses the state of s1", dead: 3, refused: ["s1"]]
+    tell([{:answers, other, answers(["s1"], [last: 9_000, cursor: 10] ++ refused)}])
+    shows(view, sink <> " .refused", "State of s1 waits.")
+    assert has_element?(view, sink <> " td.number.bad", "3")
+    refute has_element?(view, sink <> " td.bad", "idle")
     assert has_element?(view, "#streams-title ~ .scroll tbody tr:first-child", "8\u202F990")
     assert has_element?(view, "nav.pager", "of 4 streams")
 

@@ -13,6 +13,8 @@ defmodule Sidekick.Panel.Attention do
 
   @limits %{lag_records: 10_000, memory_bytes: 2 * 1024 * 1024 * 1024, frame_ms: 50.0, crash_ms: 600_000}
 
+  @scopes_told 5
+
   @codes [
     :no_quorum,
     :quarantined,
@@ -24,6 +26,7 @@ defmodule Sidekick.Panel.Attention do
     :buffer_full,
     :sink_halted,
     :sink_error,
+    :state_refused,
     :lag,
     :memory,
     :frame_time,
@@ -242,8 +245,8 @@ defmodule Sidekick.Panel.Attention do
   defp sink(host, %{name: name} = sink, limits) do
     error = Format.text(sink[:error], 300)
 
-    cond do
-      sink[:state] == :halted ->
+    case Host.trouble(sink) do
+      :halted ->
         [
           reason(
             host,
@@ -254,7 +257,7 @@ defmodule Sidekick.Panel.Attention do
           )
         ]
 
-      is_binary(sink[:error]) ->
+      :fails ->
         [
           reason(
             host,
@@ -265,25 +268,47 @@ defmodule Sidekick.Panel.Attention do
           )
         ]
 
-      is_integer(sink[:lag_records]) and sink.lag_records > limits.lag_records ->
-        behind = Format.count(sink.lag_records)
+      :refuses_state ->
+        [state_refused(host, sink, error) | behind(host, sink, limits)]
 
-        [
-          reason(
-            host,
-            :lag,
-            nil,
-            "Sink #{name} of #{host.node} is #{behind} records behind.",
-            "Look at its rate and at the load of its target."
-          )
-        ]
-
-      true ->
-        []
+      nil ->
+        behind(host, sink, limits)
     end
   end
 
   defp sink(_host, _sink, _limits), do: []
+
+  defp behind(host, %{lag_records: records} = sink, %{lag_records: bound})
+       when is_integer(records) and records > bound do
+    more = "#{Format.bytes(sink[:lag_bytes])}, the oldest since #{Format.duration(sink[:lag_age_ms])}"
+
+    [
+      reason(
+        host,
+        :lag,
+        nil,
+        "Sink #{sink.name} of #{host.node} is #{Format.count(records)} records behind (#{more}).",
+        "Look at its rate and at the load of its target."
+      )
+    ]
+  end
+
+  defp behind(_host, _sink, _limits), do: []
+
+  defp state_refused(host, sink, error) do
+    {told, more} = sink |> Host.refused() |> Enum.split(@scopes_told)
+    scopes = Enum.map_join(told, ", ", &Format.text(&1, 100))
+    scopes = if more == [], do: scopes, else: "#{scopes} and #{Format.count(length(more))} more"
+
+    reason(
+      host,
+      :state_refused,
+      nil,
+      "Sink #{sink.name} of #{host.node} goes on, but the state of #{scopes} waits: #{error}",
+      "Write a value that it takes, or mend what refuses it. It is tried again at least every 10 s; " <>
+        "sidekick ctl sink retry #{sink.name} tries at once."
+    )
+  end
 
   defp reason(of, code, since_ms, sentence, remedy),
     do: %{rank: @ranks[code], code: code, subject: subject(of), since_ms: since_ms, sentence: sentence, remedy: remedy}

@@ -106,6 +106,32 @@ defmodule Sidekick.Panel.Host do
 
   def behind(_stream), do: 0
 
+  @doc "The scopes whose state a sink refuses, so that they wait."
+  @spec refused(map()) :: [binary()]
+  def refused(%{refused_scopes: scopes}) when is_list(scopes),
+    do: for(%{scope: scope} when is_binary(scope) <- scopes, do: scope)
+
+  def refused(_sink), do: []
+
+  @doc """
+  What is wrong with a sink: it has halted, it fails, or it refuses the state of some scopes and goes on.
+
+      iex> refused = %{state: :idle, error: "the sink refuses the state of lobby", refused_scopes: [%{scope: "lobby"}]}
+      iex> Enum.map([refused, %{refused | state: :backing_off}, %{state: :idle, error: nil}], &Sidekick.Panel.Host.trouble/1)
+      [:refuses_state, :fails, nil]
+  """
+  @spec trouble(map()) :: :halted | :fails | :refuses_state | nil
+  def trouble(%{state: :halted}), do: :halted
+
+  def trouble(sink) do
+    cond do
+      # Its error tells of those scopes alone.
+      sink[:state] in [:uploading, :idle] and refused(sink) != [] -> :refuses_state
+      is_binary(sink[:error]) -> :fails
+      true -> nil
+    end
+  end
+
   @doc "Records appended each second, as sampled last."
   @spec rate(t()) :: float() | nil
   def rate(host), do: host.samples |> Ring.series(:rate) |> List.last({0, nil}) |> elem(1)

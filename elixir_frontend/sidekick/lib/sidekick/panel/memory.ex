@@ -16,6 +16,8 @@ defmodule Sidekick.Panel.Memory do
   @streams_max 50
   @bytes_max 200_000
   @status [:id, :state, :since_ms, :os_pid, :epoch, :restarts, :last_exit, :problem, :rss_bytes, :health]
+  # Not the scopes that it refuses: their number and their texts are the games'.
+  @sink [:name, :kind, :state, :lag_records, :lag_bytes, :lag_age_ms, :dead_letters, :error]
   @info [:version, :origin, :incarnation, :uptime_ms]
   @timeout_ms 5_000
 
@@ -42,7 +44,7 @@ defmodule Sidekick.Panel.Memory do
       sinks:
         host.sinks
         |> Enum.take(@sinks_max)
-        |> Enum.map(&plain(Map.take(&1, [:name, :kind, :state, :lag_records, :error]))),
+        |> Enum.map(&plain(Map.take(&1, @sink))),
       streams:
         host.streams
         |> Enum.take(@streams_max)

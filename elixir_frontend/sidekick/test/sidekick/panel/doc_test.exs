@@ -6,6 +6,7 @@ defmodule Sidekick.Panel.DocTest do
   doctest Sidekick.Panel.Chart
   doctest Sidekick.Panel.Crash
   doctest Sidekick.Panel.Format
+  doctest Sidekick.Panel.Host
   doctest Sidekick.Panel.LogTail
   doctest Sidekick.Panel.Notice
   doctest Sidekick.Panel.Query

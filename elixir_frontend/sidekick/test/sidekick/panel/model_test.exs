@@ -141,6 +141,26 @@ defmodule Sidekick.Panel.ModelTest do
     assert codes(up(["lobby"], sink_state: :halted, sink_error: "another store"), {:host, @node}) == [:sink_halted]
   end
 
+  test "a sink that refuses some state goes on, which is told otherwise than one that fails" do
+    refused = [sink_error: "the sink refuses the state of s1: hats", refused: for(n <- 1..7, do: "s#{n}")]
+    of_host = fn model -> Attention.of_host(model.hosts[@node], Attention.limits(), @now) end
+
+    for state <- [:uploading, :idle] do
+      assert [reason] = of_host.(up(["lobby"], [sink_state: state] ++ refused))
+      assert reason.code == :state_refused
+      assert reason.sentence =~ "goes on, but the state of s1, s2, s3, s4, s5 and 2 more waits: the sink refuses"
+      assert reason.remedy =~ "Write a value that it takes" and reason.remedy =~ "ctl sink retry khepri"
+    end
+
+    # What it lacks beside them is told too; one that fails or has halted does not go on.
+    model = up(["lobby"], [sink_state: :uploading, last: 90_000, cursor: 1] ++ refused)
+    assert [:state_refused, :lag] = codes(model, {:host, @node})
+    assert [_, %{sentence: sentence}] = of_host.(model)
+    assert sentence =~ "records behind (8.6 MiB, the oldest since 7m 29s)."
+    assert codes(up(["lobby"], [sink_state: :backing_off] ++ refused), {:host, @node}) == [:sink_error]
+    assert codes(up(["lobby"], [sink_state: :halted] ++ refused), {:host, @node}) == [:sink_halted]
+  end
+
   # Whatever another version or a broken peer tells, the model stands.
   test "strange answers and events change nothing else and raise nothing" do
     :rand.seed(:exsss, 20_261)

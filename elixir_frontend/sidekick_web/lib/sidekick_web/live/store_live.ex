@@ -12,6 +12,8 @@ defmodule SidekickWeb.StoreLive do
   @hosts_per 200
   # Sinks that fare well say little; those that lag stand first.
   @sinks_max 20
+  # Of the scopes whose state a sink refuses.
+  @refused_max 5
 
   @impl Phoenix.LiveView
   def mount(_params, _session, socket), do: {:ok, assign(socket, page: :store, page_title: "Streams and store")}
@@ -60,15 +62,21 @@ defmodule SidekickWeb.StoreLive do
   defp hosts_of(rows), do: for({_row, %Host{} = host, _reasons} <- rows, do: host)
 
   defp sink(host, sink) do
+    refused = Host.refused(sink)
+
     %{
       node: host.node,
       old: host.state != :up,
       name: Format.text(sink[:name], 100),
       kind: Format.words(sink[:kind]),
       state: Format.words(sink[:state]),
-      bad: sink[:state] == :halted or is_binary(sink[:error]),
+      bad: Host.trouble(sink) in [:halted, :fails],
       behind: sink[:lag_records],
       behind_bytes: Format.bytes(sink[:lag_bytes]),
+      behind_for: Format.duration(sink[:lag_age_ms]),
+      dead: sink[:dead_letters],
+      refused: refused |> Enum.take(@refused_max) |> Enum.map_join(", ", &Format.text(&1, 60)),
+      refused_more: max(0, length(refused) - @refused_max),
       error: if(is_binary(sink[:error]), do: Format.text(sink[:error], 300))
     }
   end

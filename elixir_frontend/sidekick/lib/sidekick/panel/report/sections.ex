@@ -355,6 +355,9 @@ defmodule Sidekick.Panel.Report.Sections do
           {"State", :text},
           {"Records behind", :num},
           {"Bytes behind", :num},
+          {"Behind for", :num},
+          {"Dead letters", :num},
+          {"Refused scopes", :num},
           {"To", :text},
           {"Error", :wide}
         ],
@@ -387,6 +390,7 @@ defmodule Sidekick.Panel.Report.Sections do
       Format.count(sink[:lag_records]),
       Format.bytes(sink[:lag_bytes])
     ] ++
+      [Format.duration(sink[:lag_age_ms]), Format.count(sink[:dead_letters]), Format.count(length(Host.refused(sink)))] ++
       [Format.text(sink[:node] || sink[:kind], 100), Format.text(sink[:error], 300)]
   end
 
