@@ -142,3 +142,42 @@ fn behind(info: &StreamInfo, cursor: Sequence) -> (u64, u64) {
     let share = u128::from(info.bytes) * u128::from(records.min(readable));
     (records, (share / u128::from(readable)) as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::{Options, SinkRule, Start};
+    use bytes::Bytes;
+
+    #[tokio::test]
+    async fn the_age_is_that_of_the_oldest_record_that_a_sink_lacks() {
+        let dir = tempfile::tempdir().unwrap();
+        let (sink, stream) = (
+            SinkName::try_from("db").unwrap(),
+            StreamName::try_from("events").unwrap(),
+        );
+        let mut options = Options::new(dir.path().join("buffer"));
+        options.sinks = vec![SinkRule {
+            name: sink.clone(),
+            patterns: vec!["*".to_owned()],
+            start: Start::First,
+        }];
+        let buffer = tokio::task::spawn_blocking(|| Buffer::open(options).unwrap());
+        let buffer = buffer.await.unwrap();
+        let payloads = vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")];
+        buffer.append(&stream, payloads, None).await.unwrap();
+        let ages = Ages::new(buffer.clone());
+        assert_eq!(ages.age_ms(&sink), 0, "nobody has looked yet");
+        ages.look().await;
+        let read = buffer.read(&stream, 1, 1, 1).await.unwrap();
+        assert_eq!(lock(&ages.oldest).get(&sink), Some(&read[0].at_ms));
+        // As old as if it had been committed a minute ago.
+        lock(&ages.oldest).insert(sink.clone(), now_ms() - 60_000);
+        assert!(ages.age_ms(&sink) >= 60_000);
+        buffer.advance(&sink, &stream, 2).await.unwrap();
+        ages.look().await;
+        assert_eq!(ages.age_ms(&sink), 0, "it lacks nothing");
+        drop(ages);
+        buffer.close().await;
+    }
+}
