@@ -152,7 +152,7 @@ part_web() {
     [[ -x $binary ]] || part_build || return 1
     env -C elixir_frontend/sidekick MIX_ENV=test mix compile >/dev/null && web_calls || status=1
     web_stale
-    if ! web_packages "$logs/web_packages"; then
+    if ! project_packages "$web" "$logs/web_packages"; then
         web_not_run
         return $((status || $?))
     fi
@@ -167,5 +167,9 @@ count_web() {
     total=$(sum_of "$1" "$line" '(tests?|doctests?),')
     counts_failed=$((counts_failed + $(sum_of "$1" "$line" '(failures?|invalid)')))
     counts_passed=$((counts_passed + total - $(sum_of "$1" "$line" '(failures?|invalid)') + $(grep -c ' functions of the library, 0 missing$' "$1")))
+    counts_skipped=$((counts_skipped + $(sum_of "$1" '^NOT RUN: ' 'tests')))
+}
+count_ecto() {
+    count_elixir "$1"
     counts_skipped=$((counts_skipped + $(sum_of "$1" '^NOT RUN: ' 'tests')))
 }

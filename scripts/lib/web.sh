@@ -1,18 +1,24 @@
 # shellcheck shell=bash
-# The panel (elixir_frontend/sidekick_web) where its packages can be had, and what can be said of it where they cannot.
-# Needs from the caller: lib/say.sh, and to be called in the root of the repository.
+# The panel (elixir_frontend/sidekick_web) and the example with Ecto where their packages can be had, and what can be said of it where they cannot.
+# Needs from the caller: lib/say.sh, `logs`, and to be called in the root of the repository.
 
 web=elixir_frontend/sidekick_web
+ecto=elixir_frontend/examples/ecto_consumer
 web_evidence=docs/panel/EVIDENCE.md
 
-# web_packages LOG: whether the packages are there or can be fetched, within two minutes.
-web_packages() {
-    local log=$1
+# Set once packages could not be had, so that nobody waits for the same answer twice.
+packages_away=
+
+# project_packages PROJECT LOG: whether its packages are there or can be fetched, within two minutes.
+project_packages() {
+    local project=$1 log=$2
+    [[ ! $packages_away ]] || return 1
     # Mix asks before it installs Hex, and nobody answers here.
-    if timeout 120 env -C "$web" MIX_ENV=test bash -c 'mix local.hex --if-missing --force && mix deps.get' >"$log" 2>&1 </dev/null; then
+    if timeout 120 env -C "$project" MIX_ENV=test bash -c 'mix local.hex --if-missing --force && mix deps.get' >"$log" 2>&1 </dev/null; then
         return 0
     fi
     sed -n '/^\*\*/p' "$log" | head -n 2 | sed 's/^/    | /'
+    packages_away=yes
     return 1
 }
 
@@ -37,6 +43,18 @@ web_stale() {
         [[ $(web_tree "elixir_frontend/$part") == "$(web_verified "$part")" ]] && continue
         printf '  STALE: elixir_frontend/%s changed since %s was written; verify it where Hex is reachable: scripts/test web\n' "$part" "$web_evidence"
     done
+}
+
+# The consumer with Ecto, as its users have it: what Hex has, a real PostgreSQL.
+part_ecto() {
+    local tests
+    if ! project_packages "$ecto" "$logs/ecto_packages"; then
+        tests=$(grep -cE '^ *test "' "$ecto/test/matches_test.exs")
+        printf '  skipped: ecto_consumer: its packages cannot be had here\n'
+        printf 'NOT RUN: ecto_consumer, %d tests: Hex unreachable\n' "$tests"
+        return 0
+    fi
+    env -C "$ecto" MIX_ENV=test mix compile --warnings-as-errors && env -C "$ecto" MIX_ENV=test mix test
 }
 
 web_not_run() {

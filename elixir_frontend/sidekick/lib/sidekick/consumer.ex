@@ -23,8 +23,11 @@ defmodule Sidekick.Consumer do
   ## At least once, or exactly once
 
   Without more, the library stores how far the consumer is *after* a batch was handled: whoever dies between sees that
-  batch again. To see each record once in effect, store `batch.last` yourself in the transaction that handles the batch, and
-  give it back by `c:watermark/3`. With Ecto on PostgreSQL or CockroachDB:
+  batch again. To see each record once in effect, store `batch.last` yourself in the transaction that handles the batch,
+  and give it back by `c:watermark/3`. Two things are left that your tables have to bear: who loses the connection during
+  a commit does not know its outcome and is given the batch again, and a record that was set aside comes after later ones
+  if it is driven again. So let `(origin, stream, seq)` be the key of what you insert, and the watermark only grow. With
+  Ecto on PostgreSQL or CockroachDB (`elixir_frontend/examples/ecto_consumer` has this, its tables and its tests):
 
       defmodule MyApp.Matches do
         use Sidekick.Consumer
@@ -32,6 +35,9 @@ defmodule Sidekick.Consumer do
         import Ecto.Query
 
         alias MyApp.Repo
+
+        # The database goes away, or wants the transaction again (CockroachDB under contention): not the records' fault.
+        @again [:serialization_failure, :deadlock_detected, :admin_shutdown, :crash_shutdown, :cannot_connect_now]
 
         @impl true
         def watermark(origin, stream, _state) do
@@ -41,19 +47,23 @@ defmodule Sidekick.Consumer do
 
         @impl true
         def handle_batch(batch, state) do
-          rows = for r <- batch.records, do: %{origin: batch.origin, seq: r.seq, kind: r.payload["kind"], by: r.payload["by"]}
-          watermark = %{origin: batch.origin, stream: batch.stream, seq: batch.last}
+          key = %{origin: batch.origin, stream: batch.stream}
+          goals = for %{seq: seq, payload: p} <- batch.records, do: Map.merge(key, %{seq: seq, kind: p["kind"], by: p["by"]})
+          watermark = Map.put(key, :seq, batch.last)
+          # A record that was set aside and is driven again must not take the watermark back.
+          ahead = from w in "watermarks", update: [set: [seq: fragment("greatest(?, excluded.seq)", w.seq)]]
 
-          Repo.transaction(fn ->
-            Repo.insert_all("goals", rows)
-            Repo.insert_all("watermarks", [watermark], on_conflict: {:replace, [:seq]}, conflict_target: [:origin, :stream])
-          end)
+          {:ok, _} =
+            Repo.transaction(fn ->
+              # Who loses the connection during a commit does not know its outcome: the batch comes again.
+              Repo.insert_all("goals", goals, on_conflict: :nothing, conflict_target: [:origin, :stream, :seq])
+              Repo.insert_all("watermarks", [watermark], on_conflict: ahead, conflict_target: [:origin, :stream])
+            end)
 
           {:ok, state}
         rescue
-          # The database is away, or wants the transaction again (CockroachDB under contention): nobody's fault.
           error in DBConnection.ConnectionError -> {:retry, error, state}
-          error in Postgrex.Error -> {if(error.postgres[:code] == :serialization_failure, do: :retry, else: :error), error, state}
+          error in Postgrex.Error -> {if(error.postgres[:code] in @again, do: :retry, else: :error), error, state}
         end
       end
 
