@@ -19,6 +19,9 @@ const CACHE_BYTES: u64 = 2 << 20;
 /// sled's unit of writing. Its default of 512 KiB costs 20 MB of memory in buffers under load, for no gain here.
 pub(super) const SLED_SEGMENT_BYTES: usize = 32 << 10;
 
+/// More than so many bytes on disk for a byte of entries is no fresh generation's measure: they take about four, small ones nine.
+const FRESH_TIMES_MAX: u128 = 8;
+
 /// The journal position that the store reflects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::buffer) struct Mark {
@@ -75,6 +78,23 @@ struct Head {
 }
 
 impl Head {
+    /// Whether this is more than so many times what a fresh copy would take, going by what one took when this one was fresh. One
+    /// that lost most of its entries while it was filled was never small: its measure says nothing of a fresh one, so the
+    /// usual one is taken, and it has to double before it is worth another copy.
+    fn is_bloated(&self, disk: u64, times: u64) -> bool {
+        if self.fresh_bytes == 0 {
+            return true;
+        }
+        let (fresh_disk, fresh_bytes) = (u128::from(self.fresh_disk), u128::from(self.fresh_bytes));
+        let allowed = u128::from(times) * u128::from(self.sum.bytes);
+        let bound = if fresh_disk > fresh_bytes * FRESH_TIMES_MAX {
+            (allowed * FRESH_TIMES_MAX).max(2 * fresh_disk)
+        } else {
+            allowed * fresh_disk / fresh_bytes
+        };
+        u128::from(disk) > bound
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(96);
         out.u32(VERSION);
@@ -213,17 +233,10 @@ impl SledStore {
         Ok(self.head()?.sum == other.head()?.sum)
     }
 
-    /// Whether the files take more than `floor` bytes, and more than so many times what a fresh copy would, going by what one took
-    /// when this one was fresh.
+    /// Whether the files take more than `floor` bytes, and more than so many times what a fresh copy would.
     pub fn is_bloated(&self, floor: u64, times: u64) -> Result<bool, IndexError> {
         let disk = self.disk_bytes();
-        if disk <= floor {
-            return Ok(false);
-        }
-        let head = self.head()?;
-        let (disk, times) = (u128::from(disk), u128::from(times));
-        let grown = u128::from(head.sum.bytes) * u128::from(head.fresh_disk);
-        Ok(disk * u128::from(head.fresh_bytes) > times * grown || head.fresh_bytes == 0)
+        Ok(disk > floor && self.head()?.is_bloated(disk, times))
     }
 
     /// What the files take.
@@ -306,5 +319,45 @@ impl SledStore {
         batch.insert(MARK, head.encode());
         guarded(|| self.db.apply_batch(batch))?;
         guarded(|| self.db.flush()).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bloated(fresh: (u64, u64), bytes: u64, disk: u64) -> bool {
+        let head = Head {
+            sum: Sum {
+                bytes,
+                ..Sum::default()
+            },
+            fresh_disk: fresh.0,
+            fresh_bytes: fresh.1,
+            ..Head::default()
+        };
+        head.is_bloated(disk, 4)
+    }
+
+    #[test]
+    fn a_generation_is_measured_by_its_own_beginning_where_that_can_be_one() {
+        let usual = (8_352_734, 2_228_339);
+        assert!(!bloated(usual, 2_228_339, 33_000_000));
+        assert!(bloated(usual, 2_228_339, 34_000_000));
+        assert!(bloated(usual, 54_326, 8_786_947), "most of it is gone");
+        assert!(
+            bloated((0, 0), 1_272_488, 4_682_566),
+            "the first was never measured"
+        );
+        // As found: filled with 2 MiB, of which 46 KiB were left when it was complete. By that it might have grown past all bounds.
+        let lost = (8_749_443, 46_646);
+        assert!(
+            !bloated(lost, 46_646, 8_753_374),
+            "or it would be copied for ever"
+        );
+        assert!(!bloated(lost, 47_174, 17_000_000));
+        assert!(bloated(lost, 47_174, 17_500_000));
+        assert!(!bloated(lost, 2_227_901, 35_854_097));
+        assert!(bloated(lost, 2_227_901, 72_000_000));
     }
 }
