@@ -8,7 +8,7 @@ mod support;
 
 use std::path::Path;
 use std::process::Command;
-use support::{Sidekick, binary, free_port};
+use support::{Sidekick, binary_under, free_port};
 
 const SERVERS: usize = 3;
 
@@ -29,18 +29,9 @@ fn configure(dir: &Path) {
 
 /// The binary where one limit of inotify is so low.
 fn limited(limit: &str, value: u32) -> Command {
-    let plain = binary();
-    let mut command = Command::new("unshare");
     let script = format!("echo {value} > /proc/sys/user/{limit} && exec \"$0\" \"$@\"");
-    command.args(["--user", "--map-root-user", "sh", "-c", &script]);
-    command.arg(plain.get_program());
-    for (name, value) in plain.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    command
+    let arguments = ["--user", "--map-root-user", "sh", "-c", &script];
+    binary_under("unshare", &arguments)
 }
 
 fn namespaces() -> bool {

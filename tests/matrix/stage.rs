@@ -2,7 +2,7 @@
 
 use super::row::{Row, Who};
 use crate::godot::{godot, repository};
-use crate::support::{binary, free_port};
+use crate::support::{binary, binary_under, free_port};
 use crate::witness::{self, Line};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -56,20 +56,11 @@ impl Stage {
     /// Begins a life of sidekick. It has ended, or runs, or will run: nobody waits here.
     pub fn begin(&mut self, arm: Option<String>) {
         assert!(self.life.is_none(), "one life after the other");
-        let plain = binary();
         let mut command = match self.around {
             None => binary(),
             Some(script) => {
-                let mut command = Command::new("unshare");
-                command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
-                command.arg(plain.get_program());
-                for (name, value) in plain.get_envs() {
-                    match value {
-                        Some(value) => command.env(name, value),
-                        None => command.env_remove(name),
-                    };
-                }
-                command
+                let arguments = ["--user", "--map-root-user", "--mount", "sh", "-c", script];
+                binary_under("unshare", &arguments)
             }
         };
         if let Some(arm) = arm {

@@ -33,6 +33,20 @@ pub fn binary() -> Command {
     command
 }
 
+/// The binary under test as the end of another command: that is given its path as an argument, and its environment.
+pub fn binary_under(program: &str, arguments: &[&str]) -> Command {
+    let plain = binary();
+    let mut command = Command::new(program);
+    command.args(arguments).arg(plain.get_program());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
 /// A running sidekick. Dropped, it is told to end, then killed.
 pub struct Sidekick {
     /// Its own directory, which holds `sidekick.toml` and `var`.
