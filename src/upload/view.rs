@@ -3,10 +3,10 @@
 use super::breaker::BreakerState;
 use super::core::{Core, StateGoal};
 use super::drain::{DrainReport, ScopeProof, StreamProof};
-use super::lane::{StateLane, StreamLane};
+use super::lane::{Refusal, StateLane, StreamLane};
 use super::outcome::StoreId;
 use super::status::{RefusedScope, SinkState};
-use crate::types::{SinkName, StreamName};
+use crate::types::{Scope, SinkName, StreamName};
 
 /// Scopes whose refusal one status tells.
 const REFUSED_TOLD: usize = 64;
@@ -46,16 +46,21 @@ impl Core {
 
     /// The scopes whose state waits because the sink refused it time and again.
     pub(super) fn refused_scopes(&self) -> Vec<RefusedScope> {
-        let scopes = self.scopes.iter();
-        let refused = scopes.filter_map(|(scope, lane)| {
-            let refusal = lane.refusal.as_ref()?;
-            (refusal.attempts >= self.options.refusals).then(|| RefusedScope {
-                scope: scope.clone(),
-                error: refusal.reason.clone(),
-                attempts: refusal.attempts,
-            })
+        let refused = self.refusals().map(|(scope, refusal)| RefusedScope {
+            scope: scope.clone(),
+            error: refusal.reason.clone(),
+            attempts: refusal.attempts,
         });
         refused.take(REFUSED_TOLD).collect()
+    }
+
+    /// Refusals that came often enough to be told.
+    fn refusals(&self) -> impl Iterator<Item = (&Scope, &Refusal)> {
+        let refused = self
+            .scopes
+            .iter()
+            .filter_map(|(scope, lane)| Some((scope, lane.refusal.as_ref()?)));
+        refused.filter(|(_, refusal)| refusal.attempts >= self.options.refusals)
     }
 
     /// What the store holds of what the last drain is about, and what it lacks.
@@ -121,11 +126,11 @@ impl Core {
 
     /// Why it stopped, what went wrong last, or what it refuses.
     pub(super) fn error(&self) -> Option<&str> {
-        let refusals = self.scopes.values().filter_map(|lane| {
-            let refusal = lane.refusal.as_ref();
-            refusal.filter(|refusal| refusal.attempts >= self.options.refusals)
-        });
-        let refused = || refusals.map(|refusal| refusal.told.as_str()).next();
+        let refused = || {
+            self.refusals()
+                .next()
+                .map(|(_, refusal)| refusal.told.as_str())
+        };
         self.error.as_deref().or_else(refused)
     }
 
