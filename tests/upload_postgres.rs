@@ -17,7 +17,7 @@ use cutter::{Cut, Cutter};
 use postgres::{Place, Postgres, client, sql};
 use rand::Rng;
 use sidekick::config::Columns;
-use sidekick::upload::SinkState;
+use sidekick::upload::{BreakerOptions, BreakerState, SinkState};
 use std::time::Duration;
 use tempfile::TempDir;
 use uploader::{Side, config, expected_state, faults, state};
@@ -260,6 +260,30 @@ async fn a_missing_schema_is_told_with_its_remedy_and_made() {
 
         side.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_were_made_end_the_wait_for_them() {
+    let (server, dir) = (Postgres::start().await, TempDir::new().unwrap());
+    let settings = config(&server.url("postgres"));
+    let mut options = Side::options("db", &settings);
+    // One that the test would not outlive.
+    options.breaker = BreakerOptions {
+        failures: 2,
+        open_min: Duration::from_secs(3600),
+        open_max: Duration::from_secs(3600),
+    };
+    let side = Side::start_sinks(dir.path(), vec![options]).await;
+    side.number("events", 1, 10).await;
+    eventually("the breaker opens", async || {
+        side.status().breaker == BreakerState::Open
+    })
+    .await;
+    side.init().await;
+    side.cursor_at("events", 10).await;
+    let client = client(&server.url("postgres")).await.unwrap();
+    assert_eq!(faults(&client, "events", 10).await, [""; 0]);
+    side.stop().await;
 }
 
 /// Another store under the same address must not be taken for the one that holds the records.
