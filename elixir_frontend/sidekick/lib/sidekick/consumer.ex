@@ -73,6 +73,8 @@ defmodule Sidekick.Consumer do
     * `{:error, reason, state}`, and anything raised, thrown or exited: tried again with backoff, `:max_attempts` times.
       Then the records are handled one by one, and one that fails as often alone is set aside by `c:handle_poison/3`: by
       default as a dead letter in the store (`dead_letters/1`, `redrive/4`, `drop_dead_letter/4`).
+    * Any other answer is a mistake of the code and not of the records: as `:retry`, and told.
+    * The first failure of a batch is logged, and that nothing more is set aside.
     * If `:max_poison` records were set aside without a success between them, it is not the records: nothing more is set
       aside until one succeeds. So is it with 1000 dead letters of a stream.
 
@@ -95,23 +97,11 @@ defmodule Sidekick.Consumer do
 
   use GenServer
 
-  alias Sidekick.Consumer.{Batch, Lane, Progress}
+  alias Sidekick.Consumer.{Batch, Lane, Options, Progress}
   alias Sidekick.{Store, Telemetry}
   alias Sidekick.Store.Watch
 
   require Logger
-
-  @defaults [
-    arg: nil,
-    streams: :all,
-    server: nil,
-    store: :sidekick_store,
-    batch: 500,
-    max_attempts: 5,
-    max_poison: 10,
-    backoff_ms: {100, 30_000},
-    poll_ms: 5_000
-  ]
 
   @drains_max 100
 
@@ -140,7 +130,18 @@ defmodule Sidekick.Consumer do
     end
   end
 
-  defstruct [:options, :rules, :state, :watch, :timer, lanes: %{}, order: :queue.new(), drains: []]
+  # `unopened` are streams of which it is not known how far they are; they are asked for again by the next poll.
+  defstruct [
+    :options,
+    :rules,
+    :state,
+    :watch,
+    :timer,
+    lanes: %{},
+    order: :queue.new(),
+    drains: [],
+    unopened: MapSet.new()
+  ]
 
   @doc false
   @spec child_spec(keyword()) :: Supervisor.child_spec()
@@ -150,7 +151,7 @@ defmodule Sidekick.Consumer do
   @doc "Starts a consumer."
   @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(opts) do
-    options = options!(opts)
+    options = Options.new!(opts)
     GenServer.start_link(__MODULE__, options, if(options.server, do: [name: options.server], else: []))
   end
 
@@ -242,7 +243,7 @@ defmodule Sidekick.Consumer do
 
   defp poll(s) do
     Process.send_after(self(), :poll, s.options.poll_ms)
-    s = watch(s)
+    s = watch(%{s | unopened: MapSet.new()})
 
     case heads(s) do
       {:ok, heads} -> s |> look(heads) |> work_on()
@@ -285,9 +286,8 @@ defmodule Sidekick.Consumer do
   defp look(s, heads) do
     Enum.reduce(heads, s, fn {{_, stream} = key, head}, s ->
       case s.lanes do
-        %{^key => %{cursor: cursor}} when is_integer(head) and head <= cursor -> s
-        %{^key => lane} -> put(s, key, Lane.wake(lane))
-        _ -> if wanted?(stream, s), do: open(s, key), else: s
+        %{^key => lane} -> if Lane.reached?(lane, head), do: s, else: put(s, key, Lane.wake(lane))
+        _ -> if wanted?(stream, s) and key not in s.unopened, do: open(s, key), else: s
       end
     end)
   end
@@ -295,14 +295,24 @@ defmodule Sidekick.Consumer do
   defp open(s, {origin, stream} = key) do
     case cursor(origin, stream, s) do
       {:ok, cursor} -> %{put(s, key, Lane.new(cursor, s.options.batch)) | order: :queue.in(key, s.order)}
-      {:error, reason} -> told(s, "does not know how far #{stream} is: #{inspect(reason)}")
+      {:error, reason} -> unopened(s, key, reason)
     end
+  end
+
+  # Each change of the stream comes here again: neither the log nor a database that is away is to hear of each.
+  defp unopened(s, {origin, stream} = key, reason) do
+    s = %{s | unopened: MapSet.put(s.unopened, key)}
+    told(s, "does not know how far #{stream} of #{origin} is, and asks again: #{inspect(reason)}")
   end
 
   defp cursor(origin, stream, %{options: %{module: module} = options} = s) do
     if function_exported?(module, :watermark, 3) do
-      with {_kind, reason, _state} <- guarded(fn -> module.watermark(origin, stream, s.state) end, s),
-           do: {:error, reason}
+      case guarded(fn -> {:answer, module.watermark(origin, stream, s.state)} end, s) do
+        {:answer, {:ok, seq}} when is_integer(seq) and seq >= 0 -> {:ok, seq}
+        {:answer, {:error, _} = error} -> error
+        {:answer, other} -> {:error, {:bad_return, other}}
+        {:error, reason, _state} -> {:error, reason}
+      end
     else
       Progress.load(options.store, options.name, origin, stream)
     end
@@ -344,8 +354,21 @@ defmodule Sidekick.Consumer do
     lane = s.lanes[key]
 
     case Store.records(origin, stream, lane.cursor + 1, lane.limit, s.options.store) do
-      {:ok, []} -> put(s, key, Lane.idle(lane))
+      {:ok, []} -> emptied(key, lane, s)
       {:ok, records} -> handle(key, lane, Batch.new(origin, stream, records, lane.cursor, lane.attempts + 1), s)
+      {:error, reason} -> failed(key, lane, :retry, %{records: [], last: 0}, reason, s)
+    end
+  end
+
+  # The last records of a stream may have been dropped, so that none comes up to its watermark. Where there is nothing behind a
+  # watermark that was read before, it is reached.
+  defp emptied({origin, stream} = key, lane, %{options: %{store: store}} = s) do
+    with {:ok, %{watermark: head}} <- Store.stream(origin, stream, store),
+         {:ok, []} <- Store.records(origin, stream, lane.cursor + 1, 1, store) do
+      put(s, key, Lane.idle(lane, head))
+    else
+      {:ok, _records} -> s
+      {:error, :not_found} -> put(s, key, Lane.idle(lane, 0))
       {:error, reason} -> failed(key, lane, :retry, %{records: [], last: 0}, reason, s)
     end
   end
@@ -375,7 +398,7 @@ defmodule Sidekick.Consumer do
     case guarded(fn -> s.options.module.handle_batch(batch, s.state) end, s) do
       {:ok, _state} = ok -> ok
       {kind, _reason, _state} = failed when kind in [:retry, :error] -> failed
-      other -> {:error, {:bad_return, other}, s.state}
+      other -> {:retry, {:bad_return, other}, s.state}
     end
   end
 
@@ -387,6 +410,8 @@ defmodule Sidekick.Consumer do
   end
 
   defp failed(key, lane, kind, batch, reason, s) do
+    if lane.error == nil, do: first_failure(key, batch, reason, s)
+
     case Lane.failed(lane, kind, batch, reason, now_ms(), :rand.uniform(), s.rules) do
       {:wait, lane} ->
         if lane.state == :stalled, do: told(s, "sets nothing more aside of #{elem(key, 1)}: #{inspect(reason)}")
@@ -395,6 +420,14 @@ defmodule Sidekick.Consumer do
       {:poison, lane} ->
         poison(key, lane, batch, reason, s)
     end
+  end
+
+  defp first_failure({origin, stream}, batch, reason, s) do
+    what = if batch.records == [], do: "read", else: "handle #{batch.first} to #{batch.last} of"
+
+    Logger.warning(
+      "consumer #{s.options.name} cannot #{what} #{stream} of #{origin}, and tries again: #{inspect(reason)}"
+    )
   end
 
   defp poison({origin, stream} = key, lane, batch, reason, %{options: options} = s) do
@@ -435,7 +468,7 @@ defmodule Sidekick.Consumer do
     %{s | drains: drains}
   end
 
-  defp reached?({key, head}, s), do: match?(%{cursor: cursor} when cursor >= head, s.lanes[key])
+  defp reached?({key, head}, s), do: is_map_key(s.lanes, key) and Lane.reached?(s.lanes[key], head)
 
   defp put(s, key, lane), do: %{s | lanes: Map.put(s.lanes, key, lane)}
 
@@ -445,26 +478,4 @@ defmodule Sidekick.Consumer do
   end
 
   defp now_ms, do: System.monotonic_time(:millisecond)
-
-  defp options!(opts) do
-    case Keyword.keys(opts) -- [:module, :name | Keyword.keys(@defaults)] do
-      [] -> :ok
-      [key | _] -> raise ArgumentError, "unknown option #{inspect(key)} for Sidekick.Consumer"
-    end
-
-    options = @defaults |> Keyword.merge(opts) |> Map.new()
-    name = options[:name]
-
-    unless is_binary(name) and byte_size(name) in 1..255,
-      do: raise(ArgumentError, "Sidekick.Consumer needs :name, a binary of 1 to 255 bytes")
-
-    for key <- [:batch, :max_attempts, :max_poison, :poll_ms],
-        not (is_integer(options[key]) and options[key] > 0),
-        do: raise(ArgumentError, "#{inspect(key)} must be a positive integer, got #{inspect(options[key])}")
-
-    unless options[:module] && match?({:module, _}, Code.ensure_loaded(options.module)),
-      do: raise(ArgumentError, "Sidekick.Consumer needs :module, a module with its callbacks")
-
-    options
-  end
 end

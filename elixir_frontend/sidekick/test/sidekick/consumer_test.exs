@@ -151,6 +151,111 @@ defmodule Sidekick.ConsumerTest do
     assert log =~ "missed #{missed} records of s"
   end
 
+  test "where the last records of a stream were dropped, everything is handled all the same" do
+    instance = Instance.start!()
+    table = Book.new()
+    {:ok, _} = Instance.call(instance, upload("s", 1, 5))
+    {:ok, %{watermark: 9}} = Instance.call(instance, upload("s", 6, 9, merge: [records: [], dropped: [{6, 9}]]))
+    {:ok, %{watermark: 3}} = Instance.call(instance, upload("none", 1, 3, merge: [records: [], dropped: [{1, 3}]]))
+    consumer = consumer!(instance, Book, table)
+    assert :ok = Consumer.drain(consumer, 20_000)
+
+    assert [%{stream: "none", cursor: 0, state: :idle}, %{stream: "s", cursor: 5, state: :idle}] =
+             Consumer.status(consumer)
+
+    {:ok, _} = Instance.call(instance, upload("s", 10, 11))
+    log = capture_log(fn -> assert :ok = Consumer.drain(consumer, 20_000) end)
+    assert Book.handled(table, "s") == [1, 2, 3, 4, 5, 10, 11]
+    assert log =~ "missed 4 records of s"
+  end
+
+  defmodule Odd do
+    # Handles, and answers what `table` holds.
+    use Sidekick.Consumer
+
+    @impl true
+    def handle_batch(batch, table) do
+      :ets.insert(table, {:last, batch.last})
+      :ets.lookup_element(table, :answer, 2)
+    end
+  end
+
+  test "an answer of no meaning is the code's mistake: nothing is set aside, it is told once, and goes on once it is mended" do
+    instance = Instance.start!()
+    table = Book.new()
+    :ets.insert(table, {:answer, :ok})
+    {:ok, _} = Instance.call(instance, upload("s", 1, 20))
+    tried = fn consumer -> match?([%{state: :waiting, error: {:bad_return, :ok}}], Consumer.status(consumer)) end
+
+    log =
+      capture_log(fn ->
+        consumer = consumer!(instance, Odd, table, max_attempts: 1, max_poison: 1)
+        eventually(fn -> tried.(consumer) end)
+        assert {:error, :timeout} = Consumer.drain(consumer, 300)
+        assert {:ok, []} = Consumer.dead_letters(consumer)
+        assert [%{cursor: 0, attempts: 0}] = Consumer.status(consumer)
+        :ets.insert(table, {:answer, {:ok, table}})
+        assert :ok = Consumer.drain(consumer, 20_000)
+      end)
+
+    assert [_, _] = String.split(log, "cannot handle 1 to 20 of s of #{origin()}, and tries again: {:bad_return, :ok}")
+  end
+
+  defmodule Unsure do
+    # Its database says what `table` holds of how far it is.
+    use Sidekick.Consumer
+
+    @impl true
+    def watermark(_origin, _stream, table) do
+      :ets.update_counter(table, :asked, 1, {:asked, 0})
+
+      case :ets.lookup_element(table, :answer, 2) do
+        :raise -> raise "the database is away"
+        answer -> answer
+      end
+    end
+
+    @impl true
+    def handle_batch(batch, table), do: Book.handle_batch(batch, table)
+  end
+
+  test "who does not know how far it is handles nothing, is asked again by polls alone, and ends nothing" do
+    instance = Instance.start!()
+
+    for {answer, told} <- [
+          {:raise, "the database is away"},
+          {{:error, :away}, ":away"},
+          {{:ok, nil}, "{:bad_return, {:ok, nil}}"},
+          {{:ok, -1}, "{:bad_return, {:ok, -1}}"},
+          {7, "{:bad_return, 7}"}
+        ] do
+      table = Book.new()
+      :ets.insert(table, {:answer, answer})
+      stream = "s#{:erlang.unique_integer([:positive])}"
+      {:ok, _} = Instance.call(instance, upload(stream, 1, 3))
+
+      log =
+        capture_log(fn ->
+          consumer = consumer!(instance, Unsure, table, streams: [stream], poll_ms: 60_000)
+          # Each of these changes is a reason to look, and none to ask.
+          for seq <- 4..9 do
+            {:ok, _} = Instance.call(instance, upload(stream, seq, seq))
+            send(consumer, {:sidekick_store, instance.store, {:changed, {:stream, origin(), stream}}})
+          end
+
+          assert [] = Consumer.status(consumer)
+          assert [{:asked, 1}] = :ets.lookup(table, :asked)
+          assert Book.handled(table, stream) == []
+          :ets.insert(table, {:answer, {:ok, 2}})
+          send(consumer, :poll)
+          assert :ok = Consumer.drain(consumer, 20_000)
+        end)
+
+      assert Book.handled(table, stream) == Enum.to_list(3..9)
+      assert log =~ told
+    end
+  end
+
   test "the store may go away and come back" do
     instance = Instance.start!()
     table = Book.new()
@@ -172,7 +277,13 @@ defmodule Sidekick.ConsumerTest do
           {[module: Book], ":name"},
           {[name: "x"], ":module"},
           {[name: "x", module: Book, batch: 0], ":batch"},
-          {[name: "x", module: Book, nope: 1], ":nope"}
+          {[name: "x", module: Book, nope: 1], ":nope"},
+          {[name: "x", module: Book, streams: "match"], ":streams"},
+          {[name: "x", module: Book, streams: [:match]], ":streams"},
+          {[name: "x", module: Book, backoff_ms: 100], ":backoff_ms"},
+          {[name: "x", module: Book, backoff_ms: {100, 10}], ":backoff_ms"},
+          {[name: "x", module: Enum], "init/1"},
+          {[name: "x", module: Nope], "Nope"}
         ] do
       assert_raise ArgumentError, ~r/#{named}/, fn -> Consumer.start_link(opts) end
     end
