@@ -13,7 +13,7 @@ defmodule Sidekick.Store do
   use GenServer
 
   alias Sidekick.Options
-  alias Sidekick.Store.{Lifecycle, Once, Paths, Procedures}
+  alias Sidekick.Store.{Lifecycle, Lock, Once, Paths, Procedures}
 
   require Logger
 
@@ -160,18 +160,26 @@ defmodule Sidekick.Store do
   def init(options) do
     Process.flag(:trap_exit, true)
 
-    case Lifecycle.start(options) do
-      {:ok, uuid} ->
-        Logger.info("sidekick store #{uuid} is open in #{options.data_dir} as #{node()}")
-        {:ok, options}
-
-      {:error, reason} ->
-        {:stop, {:store, reason}}
+    with {:ok, lock} <- Lock.take(options), {:ok, uuid} <- started(options, lock) do
+      Logger.info("sidekick store #{uuid} is open in #{options.data_dir} as #{node()}")
+      {:ok, {options, lock}}
+    else
+      {:error, reason} -> {:stop, {:store, reason}}
     end
   end
 
   @impl GenServer
-  def terminate(_reason, options), do: Lifecycle.stop(options)
+  def terminate(_reason, {options, lock}) do
+    Lifecycle.stop(options)
+    Lock.release(lock)
+  end
+
+  defp started(options, lock) do
+    with {:error, _} = error <- Lifecycle.start(options) do
+      Lock.release(lock)
+      error
+    end
+  end
 
   @doc false
   @spec read(atom(), Paths.path()) :: {:ok, term()} | {:error, :not_found | term()}

@@ -82,8 +82,12 @@ defmodule Sidekick.StoreTest do
     for file <- File.ls!(instance.dir), file != "sidekick-store", do: File.rm_rf!(Path.join(instance.dir, file))
     File.write!(note, text)
     assert refused(instance) =~ ~r/identity_lost.*found: nil/
-    File.write!(note, "#{instance.store} #{node()}\nstanding nonsense\n")
-    assert refused(instance) =~ "note_damaged"
+
+    for broken <- ["standing nonsense", "uuid\nstanding member x"],
+        text <- ["", <<0, 255>>, "#{instance.store} #{node()}\n#{broken}\n"] do
+      File.write!(note, text)
+      assert refused(instance) =~ ~r/note_damaged.*remedy/
+    end
 
     # One of before there were standings is read as ever.
     fresh = Instance.new()

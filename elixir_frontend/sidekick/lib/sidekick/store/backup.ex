@@ -21,7 +21,7 @@ defmodule Sidekick.Store.Backup do
 
   alias Sidekick.{Options, Store, Telemetry}
   alias Sidekick.Store.Backup.File, as: BackupFile
-  alias Sidekick.Store.{Cluster, Folder, Lifecycle, Paths}
+  alias Sidekick.Store.{Cluster, Folder, Lifecycle, Lock, Paths}
 
   @everything [:sidekick, {:if_path_matches, :any, :undefined}]
   @part_bytes 1024 * 1024
@@ -63,13 +63,15 @@ defmodule Sidekick.Store.Backup do
     options = Options.new!(opts)
 
     with {:ok, %{uuid: parent} = header} <- verify(path),
-         :ok <- empty(options) do
+         :ok <- empty(options),
+         {:ok, lock} <- Lock.take(options) do
       uuid = if keep, do: parent, else: Lifecycle.uuid()
 
       try do
         restore(path, options, %{uuid: uuid, parent: parent, created_ms: header.at_ms})
       after
         Lifecycle.stop(options)
+        Lock.release(lock)
       end
     end
   end
