@@ -30,7 +30,7 @@ defmodule Sidekick.ClientTest do
     error = assert_raise Error, fn -> Sidekick.server!(node, "nobody") end
     assert error.code == :not_found and error.node == node
     error = assert_raise Error, fn -> Sidekick.call_game!(node, "lobby", :hello) end
-    assert error.code == :not_connected
+    assert error.code == :no_session
   end
 
   test "a server's end is told to who monitors it, and many nodes are asked at once" do
