@@ -110,6 +110,13 @@ defmodule Sidekick.StoreTest do
     assert length(streams) == length(done)
   end
 
+  test "the last member does not leave, and what then to do is said" do
+    instance = Instance.start!()
+    assert {:error, {:no_other_member, %{members: [_], remedy: remedy}}} = Store.Cluster.leave(instance.store)
+    assert remedy =~ "last member"
+    assert {:ok, %{watermark: 1}} = Instance.call(instance, upload("s", 1, 1))
+  end
+
   test "wrong options are named" do
     for {opts, named} <- [
           {[], ":data_dir"},
@@ -118,7 +125,19 @@ defmodule Sidekick.StoreTest do
           {[data_dir: "x", max_queue: 0], ":max_queue"},
           {[data_dir: "x", members: [:other@nowhere]], ":members"},
           {[data_dir: "x", projections: [:all]], ":projections"},
-          {[data_dir: "x", retention: [records: 0]], "records"}
+          {[data_dir: "x", retention: [records: 0]], "records"},
+          {[data_dir: :x], ":data_dir"},
+          {[data_dir: "x", nodes: :a@b], ":nodes"},
+          {[data_dir: "x", store: "s"], ":store"},
+          {[data_dir: "x", name: nil], ":name"},
+          {[data_dir: "x", projections: :streams], ":projections"},
+          {[data_dir: "x", validate: {Nope, :nope}], ":validate"},
+          {[data_dir: "x", validate: {String, :length}], "two arguments"},
+          {[data_dir: "x", retention: 5], ":retention"},
+          {[data_dir: "x", retention: [record: 5]], ":record"},
+          {[data_dir: "x", retention: [streams: %{"a" => 5}]], ":retention"},
+          {[data_dir: "x", retention: [streams: %{a: [records: 5]}]], ":streams"},
+          {[data_dir: "x", retention: [streams: %{"a" => [bytes: 0]}]], ":bytes"}
         ] do
       assert_raise ArgumentError, ~r/#{named}/, fn -> Sidekick.Options.new!(opts) end
     end
