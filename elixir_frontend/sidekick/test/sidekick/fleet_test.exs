@@ -167,6 +167,20 @@ defmodule Sidekick.FleetTest do
     assert nodes == %{}
   end
 
+  test "one that hangs is told to be silent, in the shell's tables too, and told to be up again" do
+    %{node: node, os_pid: os_pid} = Binary.start!()
+    fleet!([refresh_ms: 500], [node])
+    eventually(fn -> match?(%{state: :up, seen_ms: seen} when seen != nil, entry(node)) end)
+    {:ok, _} = Fleet.subscribe()
+    {_, 0} = System.cmd("sh", ["-c", "kill -STOP #{os_pid}"])
+    # A question has 5 s, and one may have been under way.
+    assert_receive {:sidekick_fleet, ^node, {:problems, [:silent]}}, 13_000
+    assert Sidekick.Helpers.sidekicks() == [node]
+    {_, 0} = System.cmd("sh", ["-c", "kill -CONT #{os_pid}"])
+    assert_receive {:sidekick_fleet, ^node, :up}, 20_000
+    eventually(fn -> match?(%{problems: []}, entry(node)) end)
+  end
+
   test "wrong options are named" do
     for {opts, named} <- [
           {[reconcile: :atuo], ":reconcile"},
