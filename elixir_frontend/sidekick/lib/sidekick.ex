@@ -305,12 +305,18 @@ defmodule Sidekick do
 
   bang forget_sink(node :: node(), sink :: binary(), opts :: [option()]) :: :ok
 
-  @doc "Makes the tables of a sink of kind `postgres` where they are missing, and checks those that are there."
-  @spec init_sink(node(), binary(), [option()]) :: result(map())
-  def init_sink(node, sink, opts \\ []),
-    do: request(node, {:init_sink, sink}, Keyword.put_new(opts, :timeout, @init_sink_ms))
+  @doc """
+  Makes the tables of a sink of kind `postgres` where they are missing, and checks those that are there. With `sql: true` it only gives
+  the statements, for whoever may run them.
+  """
+  @spec init_sink(node(), binary(), [option() | {:sql, boolean()}]) :: result(map())
+  def init_sink(node, sink, opts \\ []) do
+    {sql, opts} = Keyword.pop(opts, :sql, false)
+    request = if sql, do: {:init_sink, sink, %{sql: true}}, else: {:init_sink, sink}
+    request(node, request, Keyword.put_new(opts, :timeout, @init_sink_ms))
+  end
 
-  bang init_sink(node :: node(), sink :: binary(), opts :: [option()]) :: map()
+  bang init_sink(node :: node(), sink :: binary(), opts :: [option() | {:sql, boolean()}]) :: map()
 
   @doc "Waits until every sink has stored what is in the journal now, at most `deadline:` ms (default 60 s)."
   @spec drain_sinks(node(), [work_option()]) :: done()

@@ -101,6 +101,7 @@ defmodule SidekickTest do
           {fn -> Sidekick.sinks(n) end, :sinks},
           {fn -> Sidekick.forget_sink(n, "k") end, {:forget_sink, "k"}},
           {fn -> Sidekick.init_sink(n, "k") end, {:init_sink, "k"}},
+          {fn -> Sidekick.init_sink(n, "k", sql: true) end, {:init_sink, "k", %{sql: true}}},
           {fn -> Sidekick.drain_sinks(n) end, {:drain_sinks, 60_000}},
           {fn -> Sidekick.drain_sinks(n, deadline: 7) end, {:drain_sinks, 7}},
           {fn -> Sidekick.drain_sink(n, "k") end, {:drain_sink, "k", %{timeout_ms: 60_000}}},

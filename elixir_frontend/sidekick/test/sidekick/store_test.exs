@@ -22,6 +22,13 @@ defmodule Sidekick.StoreTest do
     assert {:ok, %{watermark: 501}} = Instance.call(instance, upload("s", 501, 501))
   end
 
+  test "a stop that was asked for warns of nothing" do
+    instance = Instance.start!()
+    {:ok, _} = Instance.call(instance, upload("s", 1, 5))
+    # Stores of other tests are stopping too.
+    refute capture_log(fn -> Instance.stop!(instance) end) =~ to_string(instance.store)
+  end
+
   test "versions of Ra in which members diverge are known" do
     for bad <- ~w(2.9.1 2.14.0 2.16.1), do: refute(Store.Lifecycle.ra_sound?(bad))
     for good <- ~w(2.16.2 2.16.12 2.17.0 3.1.10 3.2.0-rc.1 unknown), do: assert(Store.Lifecycle.ra_sound?(good))
