@@ -91,13 +91,18 @@ defmodule Sidekick.Consumer do
     * `:backoff_ms` - first and longest pause, default `{100, 30_000}`
     * `:poll_ms` - how often to look without having been told, default 5000
 
-  Run one process for a name, whatever the number of nodes. A consumer must keep up with the window that is kept of a
-  stream: `batch.missed` says what was gone, and that is logged.
+  A consumer must keep up with the window that is kept of a stream: `batch.missed` says what was gone, and that is logged.
+
+  ## On several nodes
+
+  Start it on all of them: of the processes of one name on the members of a store one handles records, and the others wait for its
+  end; `drain/2` of one that waits is `{:error, :standby}`. One that is cut off from the others may still be handling a batch when
+  another takes over: a reason more for the keys above.
   """
 
   use GenServer
 
-  alias Sidekick.Consumer.{Batch, Lane, Options, Progress}
+  alias Sidekick.Consumer.{Batch, Lane, Options, Progress, Turn}
   alias Sidekick.{Store, Telemetry}
   alias Sidekick.Store.Watch
 
@@ -130,13 +135,14 @@ defmodule Sidekick.Consumer do
     end
   end
 
-  # `unopened` are streams of which it is not known how far they are; they are asked for again by the next poll.
+  # `turn`: of `Turn`. `unopened`: streams of which it is not known how far they are, until the next poll.
   defstruct [
     :options,
     :rules,
     :state,
     :watch,
     :timer,
+    :turn,
     lanes: %{},
     order: :queue.new(),
     drains: [],
@@ -156,7 +162,7 @@ defmodule Sidekick.Consumer do
   end
 
   @doc "Handles everything that is stored by now; `:ok` once it is."
-  @spec drain(GenServer.server(), timeout()) :: :ok | {:error, :timeout | :too_many_drains | term()}
+  @spec drain(GenServer.server(), timeout()) :: :ok | {:error, :timeout | :standby | :too_many_drains | term()}
   def drain(consumer, timeout \\ 60_000) do
     GenServer.call(consumer, :drain, timeout)
   catch
@@ -198,8 +204,11 @@ defmodule Sidekick.Consumer do
 
   def handle_call(:drain, from, s) do
     case heads(s) do
-      {:ok, heads} ->
+      {:ok, heads} when is_tuple(s.turn) and elem(s.turn, 0) == :mine ->
         {:noreply, s |> look(heads) |> Map.update!(:drains, &[{from, heads} | &1]) |> drained() |> work_on()}
+
+      {:ok, _heads} ->
+        {:reply, {:error, :standby}, s}
 
       {:error, _} = error ->
         {:reply, error, s}
@@ -234,21 +243,37 @@ defmodule Sidekick.Consumer do
   def handle_info(:poll, s), do: {:noreply, poll(s)}
   def handle_info(:work, s), do: {:noreply, work(%{s | timer: nil})}
 
-  def handle_info({:sidekick_store, _, {:changed, {:stream, origin, stream}}}, s),
+  def handle_info({:sidekick_store, _, {:changed, {:stream, origin, stream}}}, %{turn: {:mine, _}} = s),
     do: {:noreply, s |> look(%{{origin, stream} => :unknown}) |> work_on()}
 
   def handle_info({:DOWN, ref, _, _, _}, %{watch: ref} = s), do: {:noreply, %{s | watch: nil}}
+
+  def handle_info({:DOWN, ref, _, _, _}, %{turn: {:theirs, ref, _} = turn, options: options} = s),
+    do: {:noreply, look_again(%{s | turn: Turn.succeed(turn, options.store, options.name)})}
+
   def handle_info({:EXIT, _pid, _reason}, s), do: {:noreply, s}
   def handle_info(_message, s), do: {:noreply, s}
 
   defp poll(s) do
     Process.send_after(self(), :poll, s.options.poll_ms)
-    s = watch(%{s | unopened: MapSet.new()})
+    look_again(watch(s))
+  end
 
+  # Who cannot read the store has no turn: another may.
+  defp look_again(%{options: %{store: store, name: name}} = s) do
     case heads(s) do
-      {:ok, heads} -> s |> look(heads) |> work_on()
-      {:error, reason} -> told(s, "cannot read the store: #{inspect(reason)}")
+      {:ok, heads} ->
+        s = %{s | turn: Turn.take(s.turn, store, name), unopened: MapSet.new()}
+        if Turn.mine?(s.turn), do: s |> look(heads) |> work_on(), else: s
+
+      {:error, reason} ->
+        s |> leave(reason) |> told("cannot read the store: #{inspect(reason)}")
     end
+  end
+
+  defp leave(s, why) do
+    for {from, _heads} <- s.drains, do: GenServer.reply(from, {:error, why})
+    %{s | turn: Turn.leave(s.turn), lanes: %{}, order: :queue.new(), drains: []}
   end
 
   # The store may be starting again; being told is a help, the poll is what counts.
@@ -265,21 +290,11 @@ defmodule Sidekick.Consumer do
 
   defp watch(s), do: s
 
-  # The streams that concern this consumer, with the last sequence stored of each.
-  defp heads(%{options: %{store: store}} = s) do
-    with {:ok, origins} <- Store.origins(store) do
-      Enum.reduce_while(origins, {:ok, %{}}, fn origin, {:ok, heads} ->
-        case Store.streams(origin, store) do
-          {:ok, streams} -> {:cont, {:ok, Map.merge(heads, Map.new(streams, &{{origin, &1.stream}, &1.watermark}))}}
-          error -> {:halt, error}
-        end
-      end)
-      |> wanted(s)
-    end
+  defp heads(s) do
+    with {:ok, heads} <- Progress.heads(s.options.store),
+         do: {:ok, Map.filter(heads, fn {{_, stream}, _} -> wanted?(stream, s) end)}
   end
 
-  defp wanted({:ok, heads}, s), do: {:ok, Map.filter(heads, fn {{_, stream}, _} -> wanted?(stream, s) end)}
-  defp wanted(error, _s), do: error
   defp wanted?(_stream, %{options: %{streams: :all}}), do: true
   defp wanted?(stream, %{options: %{streams: streams}}), do: stream in streams
 
@@ -299,7 +314,7 @@ defmodule Sidekick.Consumer do
     end
   end
 
-  # Each change of the stream comes here again: neither the log nor a database that is away is to hear of each.
+  # Each change comes here again: neither the log nor a database that is away is to hear of each.
   defp unopened(s, {origin, stream} = key, reason) do
     s = %{s | unopened: MapSet.put(s.unopened, key)}
     told(s, "does not know how far #{stream} of #{origin} is, and asks again: #{inspect(reason)}")
@@ -321,10 +336,12 @@ defmodule Sidekick.Consumer do
   defp work(s) do
     case next(s, :queue.len(s.order), now_ms()) do
       {nil, s} -> s
-      {key, s} -> key |> batch(s) |> drained()
+      {key, s} -> if held?(s), do: key |> batch(s) |> drained(), else: s |> leave(:standby) |> look_again()
     end
     |> work_on()
   end
+
+  defp held?(%{options: %{store: store, name: name}} = s), do: Turn.held?(s.turn, store, name)
 
   # In turn, so that no stream waits for another.
   defp next(s, 0, _now), do: {nil, s}
@@ -375,10 +392,7 @@ defmodule Sidekick.Consumer do
 
   defp handle({origin, stream} = key, lane, batch, s) do
     if batch.missed > 0 and batch.attempt == 1 do
-      told(
-        s,
-        "missed #{batch.missed} records of #{stream} of #{origin} before #{batch.first}: they are not stored any more"
-      )
+      told(s, "missed #{batch.missed} records of #{stream} of #{origin} before #{batch.first}: not stored any more")
     end
 
     began = System.monotonic_time()

@@ -37,7 +37,8 @@ defmodule Sidekick.ConsumerTest do
     eventually(fn -> length(Book.handled(table, "s")) == 400 and Book.handled(table, "later") == [1, 2, 3] end)
     assert Book.handled(table, "s") == Enum.to_list(1..400)
     assert Book.handled(table, "unwanted") == []
-    assert [%{stream: "later", cursor: 3}, %{stream: "s", cursor: 400, state: :idle}] = Consumer.status(consumer)
+    idle = [%{stream: "later", cursor: 3, state: :idle}, %{stream: "s", cursor: 400, state: :idle}]
+    eventually(fn -> Enum.map(Consumer.status(consumer), &Map.take(&1, [:stream, :cursor, :state])) == idle end)
 
     # Another process of that name goes on where this one was.
     GenServer.stop(consumer)
@@ -66,6 +67,44 @@ defmodule Sidekick.ConsumerTest do
     assert Book.handled(exact, "s") == Enum.to_list(1..1000)
     seen = Book.handled(least, "s")
     assert Enum.uniq(seen) == Enum.to_list(1..1000)
+  end
+
+  test "of several of one name one handles records, and the next when it is killed" do
+    instance = Instance.start!()
+    table = Book.new()
+    {:ok, _} = Instance.call(instance, upload("s", 1, 50))
+    first = consumer!(instance, Book, table)
+    assert :ok = Consumer.drain(first)
+    [second, third] = for _ <- 1..2, do: consumer!(instance, Book, table)
+    other = consumer!(instance, Book, table, name: "other", streams: ["t"])
+    {:ok, _} = Instance.call(instance, upload("s", 51, 100))
+    assert :ok = Consumer.drain(first)
+    assert {:error, :standby} = Consumer.drain(second)
+    assert {:error, :standby} = Consumer.drain(third)
+    assert :ok = Consumer.drain(other)
+    assert Book.handled(table, "s") == Enum.to_list(1..100)
+
+    Process.exit(first, :kill)
+    {:ok, _} = Instance.call(instance, upload("s", 101, 150))
+    eventually(fn -> Book.handled(table, "s") == Enum.to_list(1..150) end)
+    assert [:ok, {:error, :standby}] = Enum.sort(for(consumer <- [second, third], do: Consumer.drain(consumer)))
+
+    # Another took over from one that was only cut off: it sees that before its next batch, and waits.
+    [active] = Enum.filter([second, third], &(Consumer.drain(&1) == :ok))
+    path = [:sidekick, :consumers, "book"]
+    {:ok, %{holder: {_, vm} = token}} = :khepri.get(instance.store, path)
+    taker = {pid, _} = {start_supervised!({Task, fn -> receive(do: (:end -> :ok)) end}), vm}
+    assert {:ok, ^taker} = Store.transaction(instance.store, :claim, {"book", token, taker}, 5_000)
+    {:ok, _} = Instance.call(instance, upload("s", 151, 200))
+    eventually(fn -> Consumer.drain(active) == {:error, :standby} end)
+    assert Book.handled(table, "s") == Enum.to_list(1..150)
+    send(pid, :end)
+    eventually(fn -> Book.handled(table, "s") == Enum.to_list(1..200) end)
+
+    # Of a former life of this BEAM, without a name, is a pid that is somebody else's now.
+    for pid <- [second, third], Process.alive?(pid), do: :ok = GenServer.stop(pid)
+    :ok = :khepri.put(instance.store, path, %{holder: {self(), "another BEAM"}})
+    assert :ok = Consumer.drain(consumer!(instance, Book, table))
   end
 
   test "what is away is waited for; what is bad is set aside alone, and can be driven again" do
@@ -236,7 +275,7 @@ defmodule Sidekick.ConsumerTest do
 
       log =
         capture_log(fn ->
-          consumer = consumer!(instance, Unsure, table, streams: [stream], poll_ms: 60_000)
+          consumer = consumer!(instance, Unsure, table, name: stream, streams: [stream], poll_ms: 60_000)
           # Each of these changes is a reason to look, and none to ask.
           for seq <- 4..9 do
             {:ok, _} = Instance.call(instance, upload(stream, seq, seq))

@@ -10,6 +10,19 @@ defmodule Sidekick.Consumer.Progress do
   @any {:if_name_matches, :any, :undefined}
   @dead_max 1_000
 
+  @doc "The streams that are stored, with the last sequence of each: `%{{origin, stream} => seq}`."
+  @spec heads(atom()) :: {:ok, %{{binary(), binary()} => non_neg_integer()}} | {:error, term()}
+  def heads(store) do
+    with {:ok, origins} <- Store.origins(store) do
+      Enum.reduce_while(origins, {:ok, %{}}, fn origin, {:ok, heads} ->
+        case Store.streams(origin, store) do
+          {:ok, streams} -> {:cont, {:ok, Map.merge(heads, Map.new(streams, &{{origin, &1.stream}, &1.watermark}))}}
+          error -> {:halt, error}
+        end
+      end)
+    end
+  end
+
   @doc "How far it is; 0 where nothing is stored."
   @spec load(atom(), binary(), binary(), binary()) :: {:ok, non_neg_integer()} | {:error, term()}
   def load(store, name, origin, stream) do
