@@ -34,7 +34,8 @@ defmodule Sidekick.Store.Procedures do
       upload: fn request -> upload(request) end,
       watermark: fn request -> watermark(request) end,
       upload_state: fn request -> upload_state(request) end,
-      restore: fn request -> restore(request) end
+      restore: fn request -> restore(request) end,
+      claim: fn request -> claim(request) end
     }
   end
 
@@ -120,6 +121,23 @@ defmodule Sidekick.Store.Procedures do
   def restore({nodes}) do
     :lists.foreach(fn {path, payload} -> :ok = :khepri_tx.put(path, payload) end, nodes)
     {:ok, length(nodes)}
+  end
+
+  @doc """
+  Gives the turn of a consumer to `token` where `known` has it (`:none`: nobody), and answers who has it now.
+  """
+  def claim({name, known, token}) do
+    path = [:sidekick, :consumers, name]
+    holder = :maps.get(:holder, read(path, %{}), :none)
+
+    cond do
+      holder == known ->
+        :ok = :khepri_tx.put(path, %{holder: token})
+        {:ok, token}
+
+      true ->
+        {:ok, holder}
+    end
   end
 
   # The records that are new, newest first, and how many sequences between them the origin says are lost.
