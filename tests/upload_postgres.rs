@@ -309,3 +309,32 @@ async fn a_store_in_anothers_place_halts_the_sink() {
         side.stop().await;
     }
 }
+
+/// A second writer is no fault of the record that finds its place taken: nothing is passed over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_of_anothers_in_the_way_halts_the_sink() {
+    for place in Place::all().await {
+        let dir = TempDir::new().unwrap();
+        let side = Side::start(dir.path(), &config(&place.url)).await;
+        side.init().await;
+        side.number("events", 1, 10).await;
+        side.cursor_at("events", 10).await;
+        let another = "INSERT INTO sidekick_records (origin, stream, seq, at_ms, node, payload)
+            SELECT origin, stream, 13, at_ms, 'another', payload FROM sidekick_records WHERE seq = 1";
+        sql(&place.url, another).await.unwrap();
+        side.number("events", 11, 10).await;
+        eventually("the sink halts", async || {
+            side.status().state == SinkState::Halted
+        })
+        .await;
+        let status = side.status();
+        let error = status.error.unwrap();
+        assert!(
+            error.contains("which sidekick did not put there"),
+            "{}: {error}",
+            place.name
+        );
+        assert_eq!(status.dead_letters, 0, "{}", place.name);
+        side.stop().await;
+    }
+}

@@ -74,14 +74,14 @@ fn before(error: &Error, options: &PostgresOptions) -> Failure {
 }
 
 /// Whether the key that is there already is that of a record's place, and not one of the user's own. The words around it are in
-/// the database's language.
+/// the database's language; CockroachDB puts no spaces between the names.
 fn is_place(error: &Error, options: &PostgresOptions) -> bool {
     let columns = &options.columns;
-    let place = format!("({}, {}, {})=", columns.origin, columns.stream, columns.seq);
+    let place = format!("({},{},{})=", columns.origin, columns.stream, columns.seq);
     let detail = error
         .as_db_error()
         .and_then(tokio_postgres::error::DbError::detail);
-    detail.is_none_or(|detail| detail.replace('"', "").contains(&place))
+    detail.is_none_or(|detail| detail.replace(['"', ' '], "").contains(&place))
 }
 
 /// An error with its causes. The database's own words, without its detail, which may quote data.
