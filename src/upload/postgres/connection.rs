@@ -26,6 +26,8 @@ pub(super) struct Prepared {
 pub(super) struct Connection {
     client: Client,
     prepared: Prepared,
+    /// Whether it is one to CockroachDB.
+    pub(super) cockroach: bool,
 }
 
 impl Connection {
@@ -34,7 +36,7 @@ impl Connection {
         options: &PostgresOptions,
         timeout: Duration,
     ) -> Result<Self, Trouble> {
-        let client = connect(options).await?;
+        let (client, cockroach) = connect(options).await?;
         let ms = timeout.as_millis();
         client
             .batch_execute(&format!(
@@ -42,7 +44,11 @@ impl Connection {
             ))
             .await?;
         let prepared = Prepared::new(&client, &Statements::new(options)).await?;
-        Ok(Self { client, prepared })
+        Ok(Self {
+            client,
+            prepared,
+            cockroach,
+        })
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -54,17 +60,18 @@ impl Connection {
     }
 }
 
-/// A client whose connection is served by a task of its own, which ends with the client.
-pub(super) async fn connect(options: &PostgresOptions) -> Result<Client, Trouble> {
+/// A client whose connection is served by a task of its own, which ends with the client; and whether it speaks to CockroachDB.
+pub(super) async fn connect(options: &PostgresOptions) -> Result<(Client, bool), Trouble> {
     let connector = Connector::new(options).map_err(Trouble::Connect)?;
     let connected = options.database().connect(connector).await;
     let (client, connection) = connected.map_err(|error| Trouble::Connect(text(&error)))?;
+    let cockroach = connection.parameter("crdb_version").is_some();
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(error = text(&error), "a connection to the database ended");
         }
     });
-    Ok(client)
+    Ok((client, cockroach))
 }
 
 impl Prepared {

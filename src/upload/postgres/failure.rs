@@ -5,6 +5,10 @@ use super::options::PostgresOptions;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
+/// Near the largest message that CockroachDB takes where its setting `sql.conn.max_read_buffer_message_size` (16 MiB) was left
+/// alone.
+const LARGE_BYTES: usize = 15 << 20;
+
 /// Why a transaction did not end well.
 #[derive(Debug)]
 pub(super) enum Trouble {
@@ -29,6 +33,21 @@ impl From<Error> for Trouble {
 }
 
 impl Trouble {
+    /// Of a statement with so many bytes of values. CockroachDB ends a connection on which it meets too large a message, without a
+    /// word: tried again it would do the same for ever.
+    pub(super) fn sending(error: Error, bytes: usize, cockroach: bool) -> Self {
+        let dumb = error
+            .code()
+            .is_none_or(|code| *code == SqlState::PROTOCOL_VIOLATION);
+        if !cockroach || !dumb || bytes < LARGE_BYTES {
+            return Self::Before(error);
+        }
+        Self::Payload(format!(
+            "{}; this is one message of {bytes} bytes, and CockroachDB takes no larger ones than sql.conn.max_read_buffer_message_size",
+            text(&error)
+        ))
+    }
+
     pub(super) fn failure(self, options: &PostgresOptions) -> Failure {
         match self {
             Self::Before(error) => before(&error, options),

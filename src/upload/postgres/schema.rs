@@ -58,7 +58,7 @@ pub(super) fn sql(options: &PostgresOptions) -> String {
 /// Makes what is missing and checks the rest. Doing so again changes nothing.
 pub(super) async fn init(options: &PostgresOptions) -> Result<Initialized, InitError> {
     let work = async {
-        let client = connect(options)
+        let (client, _) = connect(options)
             .await
             .map_err(|trouble| told(trouble, options))?;
         let mut tables = Vec::new();
