@@ -96,6 +96,12 @@ async fn an_operator_sees_and_mends_a_sink_in_trouble() {
         "{table}"
     );
 
+    // What is in use is not forgotten: its cursors keep what it has yet to get.
+    let refused = sidekick.ctl(&["sink", "forget", "db"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("sink db is in use"), "{told}");
+
     settle(&sidekick, &server, &dead).await;
     end_alone(sidekick, server, dir.path()).await;
 }

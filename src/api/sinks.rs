@@ -28,6 +28,11 @@ pub async fn handle(parts: &Parts, request: Request) -> Result<Result<Term, ApiE
             done.map(|()| Term::atom("ok"))
                 .map_err(|error| failed(error, &sink))
         }
+        Request::ForgetSink(sink) => {
+            let done = parts.upload.forget(&sink).await;
+            done.map(|()| Term::atom("ok"))
+                .map_err(|error| failed(error, &sink))
+        }
         Request::DeadLetters(sink) => {
             let letters = parts.upload.dead(&sink).await;
             let told = |letters: Vec<_>| letters.iter().map(dead_letter).collect::<Vec<_>>();
@@ -248,6 +253,7 @@ fn failed(error: SinkError, sink: &SinkName) -> ApiError {
         SinkError::NoLetter => {
             ApiError::refused("not_found", what("dead_letter"), error.to_string())
         }
+        SinkError::InUse(_) => ApiError::refused("in_use", what("sink"), error.to_string()),
         SinkError::Stopped => ApiError::refused("stopped", vec![], error.to_string()),
         error => ApiError::refused("incomplete", vec![], error.to_string()),
     }

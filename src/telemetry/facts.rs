@@ -194,6 +194,15 @@ fact! {
     numbers { /** Failures in a row. */ failures }
 }
 fact! {
+    /// A store holds less of a stream than it had acknowledged; what it lacks is here still, and is sent again.
+    StoreWentBack: warn,
+    "the store of a sink lacks records that it had acknowledged, and is sent them again; was it restored from an older backup?",
+    "sidekick_sink_store_went_back_total",
+    labels { /** The sink. */ sink },
+    texts { /** The stream. */ stream },
+    numbers { /** What it holds. */ held, /** What it had acknowledged. */ acknowledged }
+}
+fact! {
     /// A sink refused a record for what it holds, which was put among its dead letters.
     RecordDead: error,
     "a sink refused a record, which lies among its dead letters; see `sidekick ctl sink dead`",

@@ -4,11 +4,12 @@ use super::dead::{self, DeadLetter, Settle};
 use super::drain::{DrainReport, Patience};
 use super::events::SinkEvent;
 use super::lag::{Ages, Lag};
+use super::memory;
 use super::options::{Destination, SinkOptions};
 use super::postgres::{Database, InitError, Initialized};
 use super::sink::{Command, Sink};
 use super::status::SinkStatus;
-use crate::buffer::{Buffer, StreamInfo};
+use crate::buffer::{AppendError, Buffer, StreamInfo};
 use crate::node::Node;
 use crate::shutdown::Shutdown;
 use crate::types::{SinkName, StreamName};
@@ -32,8 +33,15 @@ pub enum SinkError {
     #[error("no sink of that name runs; `sidekick ctl sink list` lists the sinks")]
     Unknown,
     /// It has no letter of that number.
-    #[error("no dead letter has that number; those that there are tell theirs")]
+    #[error(
+        "no dead letter has that number; `sidekick ctl sink dead NAME` lists those that there are"
+    )]
     NoLetter,
+    /// It runs, so that its cursors are needed.
+    #[error(
+        "sink {0} is in use: take it out of the configuration and start sidekick anew, then forget it"
+    )]
+    InUse(SinkName),
     /// It was not done, or only in part.
     #[error("{0}")]
     Failed(String),
@@ -189,6 +197,23 @@ impl Upload {
     pub async fn retry(&self, sink: &SinkName) -> Result<(), SinkError> {
         let (done, told) = oneshot::channel();
         self.handle(sink)?.ask(Command::Retry(done), told).await
+    }
+
+    /// Gives up the cursors of a sink that does not run any more, and what it remembered of its store; not its dead letters.
+    ///
+    /// # Errors
+    /// Where it runs, or no cursor of it is known.
+    pub async fn forget(&self, sink: &SinkName) -> Result<(), SinkError> {
+        if self.handle(sink).is_ok() {
+            return Err(SinkError::InUse(sink.clone()));
+        }
+        let failed = |error: AppendError| match error {
+            AppendError::UnknownSink => SinkError::Unknown,
+            error => SinkError::Failed(error.to_string()),
+        };
+        // Last, so that what ends here half done can be done again.
+        memory::forget(&self.buffer, sink).await.map_err(failed)?;
+        self.buffer.forget_sink(sink).await.map_err(failed)
     }
 
     /// The dead letters of a sink, in order of their numbers.

@@ -46,6 +46,8 @@ pub(super) struct StreamLane {
     pub(super) retry_at: Moment,
     /// The range above the watermark that lies in the dead letters, and of which the store has yet to be told.
     dead: Option<(Sequence, Sequence)>,
+    /// The store went back to here, behind what it had acknowledged, and that was told.
+    back: Option<Sequence>,
     /// Bytes reserved for the request under way.
     pub(super) reserved: u64,
     /// The drain during which the request under way began.
@@ -69,6 +71,7 @@ impl StreamLane {
             refused: None,
             retry_at: Moment::ZERO,
             dead: None,
+            back: None,
             reserved: 0,
             begun_in: 0,
             proved: (0, 0),
@@ -98,6 +101,19 @@ impl StreamLane {
             Some(end) => ((end - held).div_ceil(2) as usize).clamp(1, most),
             None => most,
         };
+    }
+
+    /// The store holds less than it acknowledged, or still less than was told: whether that is news.
+    pub(super) fn goes_back(&mut self, held: Sequence) -> bool {
+        if held >= self.extent.cursor {
+            self.back = None;
+            return false;
+        }
+        let news = self.back.is_none_or(|told| held < told);
+        if news {
+            self.back = Some(held);
+        }
+        news
     }
 
     /// The sink refuses one of several records.

@@ -6,7 +6,7 @@ use super::drain::{DrainReport, Patience};
 use super::drains::Drains;
 use super::events::SinkEvent;
 use super::lane::Moment;
-use super::memory::{recall, remember};
+use super::memory::{Memory, recall, remember, remember_began};
 use super::options::{Destination, SinkOptions};
 use super::postgres::Database;
 use super::requests::{Requests, Wanted, extent_of};
@@ -81,7 +81,7 @@ impl Sink {
             patterns: options.streams.clone(),
             start: Start::First,
         };
-        let core = Core::new(options.clone(), None, rand::random());
+        let core = Core::new(options.clone(), Memory::default(), rand::random());
         let requests = Requests {
             buffer,
             node,
@@ -150,10 +150,10 @@ impl Sink {
 
     /// What an earlier sidekick left: the store, and the dead letters.
     async fn remember_all(&mut self) -> Result<(), String> {
-        let store = recall(&self.requests).await?;
+        let memory = recall(&self.requests).await?;
         let options = self.requests.options.clone();
         self.letters = Letters::load(&self.requests.buffer, &options.name).await?;
-        self.core = Core::new(options, store, rand::random());
+        self.core = Core::new(options, memory, rand::random());
         Ok(())
     }
 
@@ -279,11 +279,19 @@ impl Sink {
                         return;
                     }
                 }
-                Action::Advance(stream, seq) => self.begin(async move {
-                    let sink = &requests.options.name;
-                    let advanced = requests.buffer.advance(sink, &stream, seq).await;
-                    advanced.map_or_else(|e| Input::BufferFailed(e.to_string()), |()| Input::Time)
+                Action::Advance(stream, seq) => self.begin(requests.advance(stream, seq)),
+                // Beside the uploads: it may wait for space that only they can make.
+                Action::Begin { stream, began, seq } => self.begin(async move {
+                    match remember_began(&requests, &stream, began).await {
+                        Ok(()) => requests.advance(stream, seq).await,
+                        Err(reason) => Input::BufferFailed(reason),
+                    }
                 }),
+                Action::TellBack {
+                    stream,
+                    held,
+                    acknowledged,
+                } => self.teller.went_back(&stream, held, acknowledged),
                 // Inline: the next changes of the scope start from here.
                 Action::AdvanceState(scope, rev) => {
                     let sink = &requests.options.name;

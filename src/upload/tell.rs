@@ -6,8 +6,8 @@ use super::dead::Letters;
 use super::events::{SinkEvent, SinkEventKind};
 use super::options::SinkOptions;
 use super::status::{SinkState, SinkStatus};
-use crate::telemetry::{BreakerMoved, Fact as _, StateRefused, StateTaken};
-use crate::types::{Scope, SinkName, UnixMillis, now_ms};
+use crate::telemetry::{BreakerMoved, Fact as _, StateRefused, StateTaken, StoreWentBack};
+use crate::types::{Scope, Sequence, SinkName, StreamName, UnixMillis, now_ms};
 use tokio::sync::{broadcast, watch};
 
 /// Tells what changed.
@@ -110,6 +110,17 @@ impl Teller {
         }
         .emit();
         self.event(SinkEventKind::StateTaken { scope });
+    }
+
+    /// The store holds less of a stream than it acknowledged.
+    pub(super) fn went_back(&self, stream: &StreamName, held: Sequence, acknowledged: Sequence) {
+        StoreWentBack {
+            sink: &self.sink,
+            stream,
+            held,
+            acknowledged,
+        }
+        .emit();
     }
 
     fn breaker_moved(&self, core: &Core) {
