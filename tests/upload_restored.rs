@@ -116,3 +116,37 @@ async fn what_is_gone_here_halts_the_sink_and_no_drain_calls_it_stored() {
         side.stop().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watermark_alone_that_was_set_back_halts_the_sink_and_buries_nothing() {
+    for place in Place::all().await {
+        let dir = TempDir::new().unwrap();
+        let side = pinned(dir.path(), &place.url).await;
+        side.init().await;
+        // Whatever order the columns of the key have.
+        let key = "ALTER TABLE sidekick_records DROP CONSTRAINT sidekick_records_pkey; ALTER TABLE sidekick_records ADD PRIMARY KEY (seq, stream, \
+                   origin)";
+        sql(&place.url, key).await.unwrap();
+        side.number("events", 1, 20).await;
+        assert!(drains(&side).await);
+        let back = "UPDATE sidekick_watermarks SET seq = 5";
+        sql(&place.url, back).await.unwrap();
+        let report = drained(&side).await;
+        let error = report.error.unwrap();
+        assert!(
+            error.contains("set seq in table sidekick_watermarks to the highest number"),
+            "{error}"
+        );
+        assert_eq!(side.status().dead_letters, 0);
+
+        // As it says.
+        let mend = "UPDATE sidekick_watermarks SET seq = (SELECT max(seq) FROM sidekick_records)";
+        sql(&place.url, mend).await.unwrap();
+        side.upload.retry(&uploader::sink()).await.unwrap();
+        side.number("events", 21, 5).await;
+        assert!(drains(&side).await);
+        let look = client(&place.url).await.unwrap();
+        assert_eq!(faults(&look, "events", 25).await, [""; 0]);
+        side.stop().await;
+    }
+}

@@ -40,14 +40,17 @@ impl Core {
                     }
                 }
             }
+            Outcome::Gap {
+                store: Some(store), ..
+            } if !self.same_store(store.clone(), actions) => {}
             // It says again what was known when this was sent: sending again would meet the same answer.
-            Outcome::Gap { watermark } if known == Some(watermark) => {
+            Outcome::Gap { watermark, .. } if known == Some(watermark) => {
                 let lane = &self.streams[stream];
                 let (from, to) = (watermark + 1, lane.next.max(lane.extent.first) - 1);
                 let stream = stream.clone();
                 self.halt_with(Halt::Lost { stream, from, to });
             }
-            Outcome::Gap { watermark } => self.holds(now, stream, watermark, actions),
+            Outcome::Gap { watermark, .. } => self.holds(now, stream, watermark, actions),
             Outcome::Refused { reason, records } => {
                 self.refused(now, stream, reason, records, actions);
             }

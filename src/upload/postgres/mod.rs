@@ -8,7 +8,7 @@
 //! one `INSERT` takes apart by `unnest`.
 //!
 //! [`options`] says where and how, [`tls`] encrypts, [`connection`] holds what is prepared, [`records`] and [`state`] are the
-//! two transactions, [`json`] maps terms, [`schema`] makes the tables, [`failure`] tells what an error means.
+//! two transactions, [`json`] maps terms, [`schema`] makes the tables, and [`trial`] tries them, [`failure`] tells what an error means and [`remedy`] what helps.
 //!
 //! Architecture Invariant: a connection on which anything went wrong is never used again, so that no transaction is ever
 //! continued whose state is in doubt.
@@ -19,10 +19,12 @@ mod json;
 mod names;
 mod options;
 mod records;
+mod remedy;
 mod schema;
 mod state;
 mod statements;
 mod tls;
+mod trial;
 
 pub use options::{PostgresOptions, PostgresOptionsError, PostgresTls};
 pub use schema::{InitError, Initialized};
@@ -117,9 +119,11 @@ impl Database {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(trouble)) => Err(self.told(trouble)),
             Err(_) => Err(Failure::Unknown(format!(
-                "no answer from {} within {}",
+                "no answer from {} within {}; where it is that slow, raise `limits.timeout` of sink {}, or lower its `limits.records` and \
+                 `limits.bytes`",
                 self.options.label(),
-                humantime::format_duration(self.timeout)
+                humantime::format_duration(self.timeout),
+                self.options.sink()
             ))),
         }
     }

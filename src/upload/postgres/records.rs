@@ -41,7 +41,11 @@ pub(super) async fn upload(
     }
     let Some(fresh) = fresh(held, upload.last, upload.records, upload.dropped) else {
         transaction.rollback().await?;
-        return Ok(Outcome::Gap { watermark: held });
+        let store = Some(store);
+        return Ok(Outcome::Gap {
+            store,
+            watermark: held,
+        });
     };
     let seqs: Vec<i64> = fresh.iter().map(|record| record.seq as i64).collect();
     let at: Vec<i64> = fresh.iter().map(|record| record.at_ms as i64).collect();

@@ -47,7 +47,17 @@ fn a_store_that_lost_records_gets_them_again_while_they_are_here() {
 fn the_same_gap_twice_halts_the_sink_a_new_one_does_not() {
     let seen = extent(5, 1, 9);
     let (mut core, _) = at(seen, 5);
-    let gap = |watermark| Input::Sent(stream("s"), seen, Outcome::Gap { watermark }, 0);
+    let gap = |watermark| {
+        Input::Sent(
+            stream("s"),
+            seen,
+            Outcome::Gap {
+                store: None,
+                watermark,
+            },
+            0,
+        )
+    };
     assert_eq!(core.handle(ms(2), gap(3)), [back(3, 5), send(3, 3, 1000)]);
     assert_eq!(core.handle(ms(3), gap(3)), []);
     assert_eq!(core.state(), SinkState::Halted);

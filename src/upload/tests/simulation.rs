@@ -381,7 +381,10 @@ impl World {
             .clone()
             .all(|seq| sent.records.contains(&seq) || covers(&seq))
         {
-            return Outcome::Gap { watermark };
+            return Outcome::Gap {
+                store: None,
+                watermark,
+            };
         }
         let poison = |seq: &u64| self.poison.contains(&(sent.stream.clone(), *seq));
         if wanted
