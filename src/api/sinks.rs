@@ -60,11 +60,13 @@ pub async fn list(parts: &Parts) -> Term {
 pub fn list_now(parts: &Parts) -> Term {
     let status = parts.upload.status();
     let sinks = status.iter().map(|sink| {
-        let age_ms = match sink.lag_records {
-            0 => 0,
+        let scopes = parts.upload.lag_scopes(&sink.name);
+        let age_ms = match (sink.lag_records, scopes) {
+            (0, 0) => 0,
             _ => parts.upload.lag_age_ms(&sink.name),
         };
         let mut fields = fields(sink);
+        fields.push(("lag_scopes", Term::int(scopes)));
         fields.push(("lag_age_ms", Term::int(age_ms)));
         Term::map(fields)
     });

@@ -15,9 +15,12 @@ const SINK_COLUMNS: [Column; 9] = [
     ("STATE", |row| plain(&row["state"])),
     ("NODE", |row| plain(&row["node"])),
     ("LAG", |row| {
-        row.get("lag")
-            .or(row.get("lag_records"))
-            .map_or_else(|| "-".to_owned(), plain)
+        let records = row.get("lag").or(row.get("lag_records"));
+        let records = records.map_or_else(|| "-".to_owned(), plain);
+        match row["lag_scopes"].as_u64() {
+            None | Some(0) => records,
+            Some(scopes) => format!("{records} + {scopes} scopes"),
+        }
     }),
     ("AGE", |row| duration(&row["lag_age_ms"])),
     ("BREAKER", |row| plain(&row["breaker"]["state"])),

@@ -78,6 +78,7 @@ impl Upload {
     ) -> Self {
         let stopped = CancellationToken::new();
         let (events, _) = broadcast::channel(EVENTS);
+        let names = sinks.iter().map(|options| options.name.clone()).collect();
         let handles = sinks.into_iter().map(|options| {
             node.keep_connected(options.to.nodes().to_vec());
             let database = match &options.to {
@@ -107,12 +108,11 @@ impl Upload {
         let upload = Self {
             buffer: buffer.clone(),
             sinks: Arc::new(handles.collect()),
-            ages: Arc::new(Ages::new(buffer.clone())),
+            ages: Arc::new(Ages::new(buffer.clone(), names)),
             events: events.clone(),
             stopped: stopped.clone(),
         };
-        let names = upload.sinks.iter().map(|handle| handle.name.clone());
-        upload.ages.watch(names.collect(), stopped.clone());
+        upload.ages.watch(stopped.clone());
         let shutdown = shutdown.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -139,13 +139,19 @@ impl Upload {
         self.ages.lags(stream).await
     }
 
-    /// How long ago the oldest record that a sink lacks was committed, in milliseconds; 0 where it lacks none. Reads nothing: as
+    /// How long ago the oldest record that a sink lacks was committed, or for how long state has been waiting for it, in milliseconds; 0
+    /// where it lacks none. Reads nothing: as
     /// [`look_at_ages`](Self::look_at_ages) found it, which is done every few seconds in any case.
     pub fn lag_age_ms(&self, sink: &SinkName) -> u64 {
         self.ages.age_ms(sink)
     }
 
-    /// Looks at all streams how old the lag of each sink is.
+    /// Scopes of which a sink lacks the newest state, as found then.
+    pub fn lag_scopes(&self, sink: &SinkName) -> u64 {
+        self.ages.scopes(sink)
+    }
+
+    /// Looks at all streams and scopes how old the lag of each sink is.
     pub async fn look_at_ages(&self) {
         self.ages.look().await;
     }

@@ -177,8 +177,9 @@ impl StreamLane {
         (share / u128::from(readable)) as u64
     }
 
-    /// When the next upload is due; none where there is nothing to send.
-    pub(super) fn due(&self, age: Duration) -> Option<Moment> {
+    /// When the next upload is due; none where there is nothing to send. It is at once where so many bytes wait, as far as records
+    /// are alike.
+    pub(super) fn due(&self, age: Duration, bytes: u64) -> Option<Moment> {
         if self.tells_dead() {
             return Some(self.retry_at);
         }
@@ -187,7 +188,8 @@ impl StreamLane {
         }
         let waiting = self.waiting.unwrap_or_default();
         let count = self.extent.last - self.next + 1;
-        let due = if self.ripe || count >= self.limit as u64 {
+        let full = count >= self.limit as u64 || self.pending_bytes() >= bytes;
+        let due = if self.ripe || full {
             Moment::ZERO
         } else {
             waiting + age

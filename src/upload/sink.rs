@@ -343,7 +343,7 @@ impl Sink {
 }
 
 /// Our own scopes are nobody else's business.
-fn is_uploaded(scope: &Scope) -> bool {
+pub(super) fn is_uploaded(scope: &Scope) -> bool {
     !scope.as_bytes().starts_with(OWN_SCOPES)
 }
 

@@ -106,6 +106,14 @@ fn records_wait_for_company_but_not_long() {
         actions,
         [Action::Advance(stream("s"), 900), send(900, 900, 1000)]
     );
+    // One that is full by its bytes does not wait either.
+    let (mut core, _) = at(extent(0, 1, 0), 0);
+    let heavy = Extent {
+        bytes: 1 << 20,
+        ..extent(0, 1, 3)
+    };
+    let grown = Input::Streams(vec![(stream("s"), heavy)]);
+    assert_eq!(core.handle(ms(10), grown), [send(0, 0, 1000)]);
 }
 
 fn refused(seen: Extent, first: u64, last: u64) -> Input {
