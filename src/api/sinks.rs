@@ -4,7 +4,8 @@ use crate::api::{ApiError, Parts, Request};
 use crate::etf::{self, Term};
 use crate::types::{SinkName, StreamName};
 use crate::upload::{
-    DeadLetter, DrainReport, InitError, SinkError, SinkEvent, SinkEventKind, SinkStatus,
+    DeadLetter, DrainReport, InitError, RemovedSink, SinkError, SinkEvent, SinkEventKind,
+    SinkStatus,
 };
 use std::time::Duration;
 
@@ -70,7 +71,34 @@ pub fn list_now(parts: &Parts) -> Term {
         fields.push(("lag_age_ms", Term::int(age_ms)));
         Term::map(fields)
     });
-    Term::list(sinks.collect::<Vec<_>>())
+    let gone = parts.upload.removed().into_iter();
+    let gone = gone.map(|sink| removed(&sink, parts.upload.lag_age_ms(&sink.name)));
+    Term::list(sinks.chain(gone).collect::<Vec<_>>())
+}
+
+/// One that the configuration no longer has.
+fn removed(sink: &RemovedSink, age_ms: u64) -> Term {
+    let error = format!(
+        "the configuration does not have it, and what it lacks is kept: put it back, or give it up by  sidekick ctl sink forget {}",
+        sink.name
+    );
+    Term::map([
+        ("name", Term::Binary(sink.name.to_bytes())),
+        ("state", Term::atom("removed")),
+        ("lag_records", Term::int(sink.lag_records)),
+        ("lag_bytes", Term::int(sink.lag_bytes)),
+        ("lag_age_ms", Term::int(age_ms)),
+        ("kind", Term::nil()),
+        ("node", Term::nil()),
+        ("store", Term::nil()),
+        ("breaker", Term::nil()),
+        ("lag_scopes", Term::int(0)),
+        ("acknowledged", Term::int(0)),
+        ("dead_letters", Term::int(0)),
+        ("dead_bytes", Term::int(0)),
+        ("refused_scopes", Term::list([])),
+        ("error", Term::text(&error)),
+    ])
 }
 
 fn fields(sink: &SinkStatus) -> Vec<(&'static str, Term)> {

@@ -194,6 +194,15 @@ fact! {
     numbers { /** Failures in a row. */ failures }
 }
 fact! {
+    /// Records are kept for a sink that the configuration no longer has.
+    SinkRemoved: warn,
+    "records are kept for a sink that the configuration does not have; put it back, or give it up by `sidekick ctl sink forget`",
+    "sidekick_sink_removed_total",
+    labels { /** The sink. */ sink },
+    texts {},
+    numbers { /** What it has not acknowledged. */ lag_records }
+}
+fact! {
     /// A store holds less of a stream than it had acknowledged; what it lacks is here still, and is sent again.
     StoreWentBack: warn,
     "the store of a sink lacks records that it had acknowledged, and is sent them again; was it restored from an older backup?",

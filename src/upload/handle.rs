@@ -7,11 +7,13 @@ use super::lag::{Ages, Lag};
 use super::memory;
 use super::options::{Destination, SinkOptions};
 use super::postgres::{Database, InitError, Initialized};
+use super::removed::{self, RemovedSink};
 use super::sink::{Command, Sink};
 use super::status::SinkStatus;
 use crate::buffer::{AppendError, Buffer, StreamInfo};
 use crate::node::Node;
 use crate::shutdown::Shutdown;
+use crate::telemetry::{Fact as _, SinkRemoved};
 use crate::types::{SinkName, StreamName};
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,6 +115,13 @@ impl Upload {
             stopped: stopped.clone(),
         };
         upload.ages.watch(stopped.clone());
+        for sink in upload.removed() {
+            SinkRemoved {
+                sink: &sink.name,
+                lag_records: sink.lag_records,
+            }
+            .emit();
+        }
         let shutdown = shutdown.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -127,6 +136,11 @@ impl Upload {
     pub fn status(&self) -> Vec<SinkStatus> {
         let seen = |handle: &Handle| handle.status.borrow().clone();
         self.sinks.iter().map(seen).collect()
+    }
+
+    /// Sinks that the configuration no longer has, and for which records are kept.
+    pub fn removed(&self) -> Vec<RemovedSink> {
+        removed::find(&self.buffer, self.ages.sinks())
     }
 
     /// What happens to the sinks from now on.

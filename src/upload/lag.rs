@@ -115,6 +115,11 @@ impl Ages {
         waiting.clone()
     }
 
+    /// The sinks that run.
+    pub(super) fn sinks(&self) -> &[SinkName] {
+        &self.sinks
+    }
+
     /// Scopes of which a sink lacks the newest state, by the last look.
     pub(super) fn scopes(&self, sink: &SinkName) -> u64 {
         let waiting = lock(&self.waiting);
@@ -175,7 +180,7 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Records and bytes behind a cursor.
-fn behind(info: &StreamInfo, cursor: Sequence) -> (u64, u64) {
+pub(super) fn behind(info: &StreamInfo, cursor: Sequence) -> (u64, u64) {
     let records = info.last.saturating_sub(cursor);
     let readable = (info.last + 1).saturating_sub(info.first).max(1);
     let share = u128::from(info.bytes) * u128::from(records.min(readable));

@@ -69,8 +69,11 @@ pub(super) fn no_connection(error: &Error, options: &PostgresOptions) -> String 
     {
         return format!("{said}; {}", only_reads(options));
     }
+    if said.contains("password missing") {
+        return correct("write the password");
+    }
     if said.contains("does not support TLS") {
-        return correct("let it, or write sslmode=disable");
+        return correct("turn TLS on there, or write sslmode=disable");
     }
     if said.contains("UnknownIssuer") {
         return format!(
