@@ -101,6 +101,10 @@ async fn an_operator_sees_and_mends_a_sink_in_trouble() {
     assert_eq!(refused.status.code(), Some(1));
     let told = String::from_utf8(refused.stderr).unwrap();
     assert!(told.contains("sink db is in use"), "{told}");
+    let refused = sidekick.ctl(&["sink", "retry", "db", "--accept-loss"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("sink db has not halted over lost"), "{told}");
 
     settle(&sidekick, &server, &dead).await;
     end_alone(sidekick, server, dir.path()).await;

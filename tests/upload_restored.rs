@@ -113,6 +113,18 @@ async fn what_is_gone_here_halts_the_sink_and_no_drain_calls_it_stored() {
         assert!(!report.stored && !report.streams[0].stored, "{report:?}");
         let error = report.error.unwrap();
         assert!(error.contains("lacks events from 1 to 50"), "{error}");
+
+        // An operator gives them up; the next sidekick does not halt over them again.
+        let loss = side.upload.accept_loss(&uploader::sink()).await.unwrap();
+        assert_eq!((loss.from, loss.to), (1, 50));
+        side.number("events", 51, 5).await;
+        assert!(drains(&side).await);
+        assert!(side.upload.accept_loss(&uploader::sink()).await.is_err());
+        side.stop().await;
+        let side = Side::start(dir.path(), &config(&place.url)).await;
+        assert!(drains(&side).await);
+        let look = client(&place.url).await.unwrap();
+        assert_eq!(faults(&look, "events", 55).await.len(), 50);
         side.stop().await;
     }
 }

@@ -24,7 +24,18 @@ pub async fn handle(parts: &Parts, request: Request) -> Result<Result<Term, ApiE
             done.map(|_| Term::atom("ok"))
         }
         Request::DrainSink { sink, timeout_ms } => drain(parts, sink.as_ref(), timeout_ms).await,
-        Request::RetrySink(sink) => {
+        Request::RetrySink(sink, true) => {
+            let loss = parts.upload.accept_loss(&sink).await;
+            let told = loss.map(|loss| {
+                Term::map([
+                    ("stream", Term::Binary(loss.stream.to_bytes())),
+                    ("from", Term::int(loss.from)),
+                    ("to", Term::int(loss.to)),
+                ])
+            });
+            told.map_err(|error| failed(error, &sink))
+        }
+        Request::RetrySink(sink, false) => {
             let done = parts.upload.retry(&sink).await;
             done.map(|()| Term::atom("ok"))
                 .map_err(|error| failed(error, &sink))
@@ -283,6 +294,7 @@ fn failed(error: SinkError, sink: &SinkName) -> ApiError {
         SinkError::NoLetter => {
             ApiError::refused("not_found", what("dead_letter"), error.to_string())
         }
+        SinkError::NoLoss(_) => ApiError::refused("no_loss", vec![], error.to_string()),
         SinkError::InUse(_) => ApiError::refused("in_use", what("sink"), error.to_string()),
         SinkError::Stopped => ApiError::refused("stopped", vec![], error.to_string()),
         error => ApiError::refused("incomplete", vec![], error.to_string()),

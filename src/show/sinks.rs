@@ -69,6 +69,16 @@ pub fn dead_letters(redrive: &str, answer: &Value) -> String {
     format!("{text}once the cause is mended:  {redrive}\n")
 }
 
+/// What was given up of what a store lost.
+pub fn given_up(answer: &Value) -> String {
+    format!(
+        "{} from {} to {} is given up; the sink tries again\n",
+        plain(&answer["stream"]),
+        plain(&answer["from"]),
+        plain(&answer["to"])
+    )
+}
+
 /// What was done to dead letters.
 pub fn settled(how: &str, answer: &Value) -> String {
     format!("{} dead letters {how}\n", plain(&answer["count"]))

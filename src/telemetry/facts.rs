@@ -203,6 +203,13 @@ fact! {
     numbers { /** What it has not acknowledged. */ lag_records }
 }
 fact! {
+    /// An operator gave up records that a store had acknowledged and lost.
+    LossAccepted: error, "records that a store lost were given up by an operator", "sidekick_sink_losses_accepted_total",
+    labels { /** The sink. */ sink },
+    texts { /** The stream. */ stream },
+    numbers { /** The first of them. */ from, /** The last of them. */ to }
+}
+fact! {
     /// A store holds less of a stream than it had acknowledged; what it lacks is here still, and is sent again.
     StoreWentBack: warn,
     "the store of a sink lacks records that it had acknowledged, and is sent them again; was it restored from an older backup?",

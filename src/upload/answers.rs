@@ -48,7 +48,13 @@ impl Core {
                 let lane = &self.streams[stream];
                 let (from, to) = (watermark + 1, lane.next.max(lane.extent.first) - 1);
                 let stream = stream.clone();
-                self.halt_with(Halt::Lost { stream, from, to });
+                let sink = self.options.name.clone();
+                self.halt_with(Halt::Lost {
+                    sink,
+                    stream,
+                    from,
+                    to,
+                });
             }
             Outcome::Gap { watermark, .. } => self.holds(now, stream, watermark, actions),
             Outcome::Refused { reason, records } => {
@@ -151,15 +157,17 @@ impl Core {
             None if watermark == 0 => cursor,
             began => watermark.max(began.unwrap_or(0)),
         };
-        if held < cursor && held + 1 < first {
+        let resume = lane.resume(held);
+        if held < cursor && resume < first {
             let (from, to) = (held + 1, cursor.min(first - 1));
             return self.halt_with(Halt::Lost {
+                sink: self.options.name.clone(),
                 stream: stream.clone(),
                 from,
                 to,
             });
         }
-        if lane.goes_back(held) {
+        if lane.goes_back(resume - 1) {
             actions.push(Action::TellBack {
                 stream: stream.clone(),
                 held,

@@ -18,7 +18,7 @@ use super::lane::{Extent, Moment, StateLane, StreamLane};
 use super::memory::Memory;
 use super::options::SinkOptions;
 use super::outcome::{BuryError, Outcome, StateOutcome, StoreId};
-use super::status::Halt;
+use super::status::{Halt, Loss};
 use crate::types::{Revision, Scope, Sequence, StreamName};
 use std::collections::BTreeMap;
 
@@ -255,6 +255,24 @@ impl Core {
             lane.retry_at = Moment::ZERO;
         }
         self.retarget();
+    }
+
+    /// An operator gives up what the sink halted over: it goes on behind that, and tells the store that it is missing on purpose.
+    pub(super) fn accept_loss(&mut self) -> Option<Loss> {
+        let Some(Halt::Lost {
+            stream, from, to, ..
+        }) = &self.halt
+        else {
+            return None;
+        };
+        let loss = Loss {
+            stream: stream.clone(),
+            from: *from,
+            to: *to,
+        };
+        let lane = self.streams.get_mut(&loss.stream)?;
+        lane.give_up(loss.from, loss.to);
+        Some(loss)
     }
 
     fn begin_drain(&mut self, now: Moment, revisions: Vec<StateGoal>) {

@@ -9,7 +9,7 @@ use super::options::{Destination, SinkOptions};
 use super::postgres::{Database, InitError, Initialized};
 use super::removed::{self, RemovedSink};
 use super::sink::{Command, Sink};
-use super::status::SinkStatus;
+use super::status::{Loss, SinkStatus};
 use crate::buffer::{AppendError, Buffer, StreamInfo};
 use crate::node::Node;
 use crate::shutdown::Shutdown;
@@ -44,6 +44,11 @@ pub enum SinkError {
         "sink {0} is in use: take it out of the configuration and start sidekick anew, then forget it"
     )]
     InUse(SinkName),
+    /// It has not halted over records that its store lost.
+    #[error(
+        "sink {0} has not halted over lost records, so there are none to give up; `sidekick ctl sink list` says how it fares"
+    )]
+    NoLoss(SinkName),
     /// It was not done, or only in part.
     #[error("{0}")]
     Failed(String),
@@ -216,7 +221,19 @@ impl Upload {
     /// Where no such sink runs.
     pub async fn retry(&self, sink: &SinkName) -> Result<(), SinkError> {
         let (done, told) = oneshot::channel();
-        self.handle(sink)?.ask(Command::Retry(done), told).await
+        let command = Command::Retry(false, done);
+        self.handle(sink)?.ask(command, told).await.map(|_| ())
+    }
+
+    /// The same, and gives up the records that it halted over: the store is told that they are missing on purpose. Says which.
+    ///
+    /// # Errors
+    /// Where no such sink runs, or it did not halt over records.
+    pub async fn accept_loss(&self, sink: &SinkName) -> Result<Loss, SinkError> {
+        let (done, told) = oneshot::channel();
+        let command = Command::Retry(true, done);
+        let loss = self.handle(sink)?.ask(command, told).await?;
+        loss.ok_or_else(|| SinkError::NoLoss(sink.clone()))
     }
 
     /// Gives up the cursors of a sink that does not run any more, and what it remembered of its store; not its dead letters.

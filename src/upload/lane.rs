@@ -44,7 +44,7 @@ pub(super) struct StreamLane {
     refused: Option<(Sequence, u32)>,
     /// A refused record is not sent again before.
     pub(super) retry_at: Moment,
-    /// The range above the watermark that lies in the dead letters, and of which the store has yet to be told.
+    /// The range above the watermark that lies in the dead letters, or was given up, and of which the store has yet to be told.
     dead: Option<(Sequence, Sequence)>,
     /// The store went back to here, behind what it had acknowledged, and that was told.
     back: Option<Sequence>,
@@ -88,13 +88,8 @@ impl StreamLane {
     /// The store holds everything up to `watermark`, and `held` counts as held: what to send next.
     pub(super) fn go_on(&mut self, watermark: Sequence, held: Sequence, most: usize) {
         self.watermark = Some(watermark);
-        self.next = held + 1;
         self.dead = self.dead.filter(|(_, to)| *to > watermark);
-        if let Some((from, to)) = self.dead {
-            if (from..=to).contains(&self.next) {
-                self.next = to + 1;
-            }
-        }
+        self.next = self.resume(held);
         self.suspect = self.suspect.filter(|end| *end >= self.next);
         self.limit = match self.suspect {
             // One of these is it: halved until it is alone.
@@ -144,6 +139,19 @@ impl StreamLane {
         self.refused = None;
         self.limit = most;
         self.ripe = true;
+    }
+
+    /// These are lost, and an operator gives them up: passed like dead letters.
+    pub(super) fn give_up(&mut self, from: Sequence, to: Sequence) {
+        self.dead = Some((from, to));
+    }
+
+    /// The next sequence that can be sent to a store that holds everything up to `held`.
+    pub(super) fn resume(&self, held: Sequence) -> Sequence {
+        match self.dead {
+            Some((from, to)) if (from..=to).contains(&(held + 1)) => to + 1,
+            _ => held + 1,
+        }
     }
 
     /// Whether the store has to be told of a dead letter even where no record follows.

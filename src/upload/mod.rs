@@ -49,4 +49,4 @@ pub use lag::Lag;
 pub use options::{Destination, SinkOptions};
 pub use postgres::{InitError, Initialized, PostgresOptions, PostgresOptionsError, PostgresTls};
 pub use removed::RemovedSink;
-pub use status::{Halt, RefusedScope, SinkState, SinkStatus};
+pub use status::{Halt, Loss, RefusedScope, SinkState, SinkStatus};

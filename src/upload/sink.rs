@@ -11,7 +11,7 @@ use super::options::{Destination, SinkOptions};
 use super::postgres::Database;
 use super::requests::{Requests, Wanted, extent_of};
 use super::settle::Burial;
-use super::status::{SinkState, SinkStatus};
+use super::status::{Loss, SinkState, SinkStatus};
 use super::tell::{Teller, status_of};
 use crate::buffer::{Buffer, SinkRule, Start};
 use crate::node::{Node, NodeName, PeerEvent};
@@ -32,8 +32,8 @@ const MEETING_TIME: Duration = Duration::from_secs(2);
 pub(super) enum Command {
     /// Send everything there is now; told once it is stored, or at the deadline. Over once the asker has gone.
     Drain(Duration, Patience, oneshot::Sender<DrainReport>),
-    /// Try at once what is open, paused or halted.
-    Retry(oneshot::Sender<()>),
+    /// Try at once what is open, paused or halted; with `true` give up the records that it halted over, which it tells.
+    Retry(bool, oneshot::Sender<Option<Loss>>),
     /// Offer dead letters again, or discard them: one, or all.
     Settle(Settle, Option<u64>, oneshot::Sender<SettleReply>),
 }
@@ -189,10 +189,14 @@ impl Sink {
                 let goals = goals.map(|(scope, rev, held)| StateGoal { scope, rev, held });
                 self.take(Input::Drain(goals.collect())).await;
             }
-            Command::Retry(done) => {
+            Command::Retry(accept, done) => {
+                let loss = accept.then(|| self.core.accept_loss()).flatten();
+                if let Some(loss) = &loss {
+                    self.teller.loss_accepted(loss);
+                }
                 self.take(Input::Retry).await;
                 // The asker may have gone; it is done all the same.
-                let _ = done.send(());
+                let _ = done.send(loss);
             }
             Command::Settle(what, only, done) => self.settle(what, only, done),
         }

@@ -5,8 +5,10 @@ use super::core::Core;
 use super::dead::Letters;
 use super::events::{SinkEvent, SinkEventKind};
 use super::options::SinkOptions;
-use super::status::{SinkState, SinkStatus};
-use crate::telemetry::{BreakerMoved, Fact as _, StateRefused, StateTaken, StoreWentBack};
+use super::status::{Loss, SinkState, SinkStatus};
+use crate::telemetry::{
+    BreakerMoved, Fact as _, LossAccepted, StateRefused, StateTaken, StoreWentBack,
+};
 use crate::types::{Scope, Sequence, SinkName, StreamName, UnixMillis, now_ms};
 use tokio::sync::{broadcast, watch};
 
@@ -119,6 +121,17 @@ impl Teller {
             stream,
             held,
             acknowledged,
+        }
+        .emit();
+    }
+
+    /// An operator gave up what a store lost.
+    pub(super) fn loss_accepted(&self, loss: &Loss) {
+        LossAccepted {
+            sink: &self.sink,
+            stream: &loss.stream,
+            from: loss.from,
+            to: loss.to,
         }
         .emit();
     }

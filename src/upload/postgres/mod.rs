@@ -118,13 +118,7 @@ impl Database {
         match tokio::time::timeout(self.timeout, work).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(trouble)) => Err(self.told(trouble)),
-            Err(_) => Err(Failure::Unknown(format!(
-                "no answer from {} within {}; where it is that slow, raise `limits.timeout` of sink {}, or lower its `limits.records` and \
-                 `limits.bytes`",
-                self.options.label(),
-                humantime::format_duration(self.timeout),
-                self.options.sink()
-            ))),
+            Err(_) => Err(Failure::Unknown(remedy::late(self.timeout, &self.options))),
         }
     }
 

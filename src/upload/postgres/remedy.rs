@@ -4,6 +4,7 @@ use super::failure::text;
 use super::options::PostgresOptions;
 use std::error::Error as _;
 use std::io;
+use std::time::Duration;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
@@ -22,9 +23,7 @@ fn of_statement(error: &Error, options: &PostgresOptions) -> Option<String> {
         // Rights, which no `init` can give.
         "42501" => "grant SELECT, INSERT, UPDATE and DELETE on the sink's tables to its user, and USAGE on their schema".to_owned(),
         "25006" => only_reads(options),
-        "57014" => format!(
-            "where it is that slow, raise `limits.timeout` of sink {sink}, or lower its `limits.records` and `limits.bytes`"
-        ),
+        "57014" => slow(options),
         "53300" => format!("raise max_connections there, or lower `connections` of sink {sink}"),
         // A check without a name of its own: a partition's.
         "23514" if is_partition(error) => {
@@ -85,6 +84,20 @@ pub(super) fn no_connection(error: &Error, options: &PostgresOptions) -> String 
         return correct("name the host as its certificate does");
     }
     said
+}
+
+/// No answer came in time.
+pub(super) fn late(timeout: Duration, options: &PostgresOptions) -> String {
+    let timeout = humantime::format_duration(timeout);
+    let (label, remedy) = (options.label(), slow(options));
+    format!("no answer from {label} within {timeout}; {remedy}")
+}
+
+fn slow(options: &PostgresOptions) -> String {
+    format!(
+        "where it is that slow, raise `limits.timeout` of sink {}, or lower its `limits.records` and `limits.bytes`",
+        options.sink()
+    )
 }
 
 fn only_reads(options: &PostgresOptions) -> String {

@@ -132,3 +132,30 @@ fn a_drain_is_not_done_where_another_store_answers() {
     assert_eq!(core.state(), SinkState::Halted);
     assert!(!core.drained());
 }
+
+#[test]
+fn what_a_store_lost_is_given_up_by_an_operator_alone_and_the_store_is_told() {
+    let mut core = acknowledged(2, 9, 10);
+    assert_eq!(core.accept_loss(), None, "it has not halted");
+    core.handle(ms(10), Input::Drain(Vec::new()));
+    let seen = extent(9, 10, 9);
+    core.handle(ms(11), Input::Asked(stream("s"), seen, stored(4)));
+    assert_eq!(core.state(), SinkState::Halted);
+    assert!(core.error().unwrap().contains("--accept-loss"));
+    // Tried again it says the same; given up the store hears of it, though no record follows.
+    let asks = [Action::Ask(0, stream("s"))];
+    assert_eq!(core.handle(ms(12), Input::Retry), asks);
+    core.handle(ms(13), Input::Asked(stream("s"), seen, stored(4)));
+    assert_eq!(core.state(), SinkState::Halted);
+    let loss = core.accept_loss().unwrap();
+    assert_eq!((loss.from, loss.to), (5, 9));
+    assert_eq!(core.handle(ms(14), Input::Retry), asks);
+    let told = core.handle(ms(15), Input::Asked(stream("s"), seen, stored(4)));
+    assert_eq!(told, [send(4, 9, 1000)]);
+    assert!(!core.drained(), "it does not know yet");
+    assert_eq!(
+        core.handle(ms(16), Input::Sent(stream("s"), seen, stored(9), 0)),
+        []
+    );
+    assert!(core.drained());
+}
