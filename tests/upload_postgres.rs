@@ -380,7 +380,7 @@ async fn a_record_of_anothers_in_the_way_halts_the_sink() {
         let status = side.status();
         let error = status.error.unwrap();
         assert!(
-            error.contains("which sidekick did not put there"),
+            error.contains("record above the watermark"),
             "{}: {error}",
             place.name
         );

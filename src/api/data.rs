@@ -59,14 +59,6 @@ pub async fn handle(parts: &Parts, request: Request) -> Result<Term, ApiError> {
             Ok(Term::Map(pairs.collect::<Result<_, ApiError>>()?))
         }
         Request::StateHistory(scope, key) => history(parts, &scope, &key).await,
-        Request::ForgetSink(name) => {
-            parts
-                .buffer
-                .forget_sink(&name)
-                .await
-                .map_err(append_error)?;
-            Ok(Term::atom("ok"))
-        }
         other => Err(ApiError::UnknownRequest(format!("{other:?}"))),
     }
 }

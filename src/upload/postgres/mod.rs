@@ -8,7 +8,8 @@
 //! one `INSERT` takes apart by `unnest`, or several where they would be too large for one message.
 //!
 //! [`options`] says where and how, [`tls`] encrypts, [`connection`] holds what is prepared, [`records`] and [`state`] are the
-//! two transactions, [`pieces`] makes messages of payloads, [`json`] maps terms, [`schema`] makes the tables, [`failure`] tells what an error means.
+//! two transactions, [`pieces`] makes messages of payloads, [`json`] maps terms, [`schema`] makes the tables, and [`trial`] tries
+//! them, [`failure`] tells what an error means and [`remedy`] what helps.
 //!
 //! Architecture Invariant: a connection on which anything went wrong is never used again, so that no transaction is ever
 //! continued whose state is in doubt.
@@ -20,10 +21,12 @@ mod names;
 mod options;
 mod pieces;
 mod records;
+mod remedy;
 mod schema;
 mod state;
 mod statements;
 mod tls;
+mod trial;
 
 pub use options::{PostgresOptions, PostgresOptionsError, PostgresTls};
 pub use schema::{InitError, Initialized};
@@ -117,11 +120,7 @@ impl Database {
         match tokio::time::timeout(self.timeout, work).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(trouble)) => Err(self.told(trouble)),
-            Err(_) => Err(Failure::Unknown(format!(
-                "no answer from {} within {}",
-                self.options.label(),
-                humantime::format_duration(self.timeout)
-            ))),
+            Err(_) => Err(Failure::Unknown(remedy::late(self.timeout, &self.options))),
         }
     }
 

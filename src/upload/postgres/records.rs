@@ -19,7 +19,7 @@ pub(super) async fn upload(
     let origin = Uuid::from_bytes(*upload.origin.as_bytes());
     let stream = names::text(upload.stream.as_bytes());
     let of: [Parameter<'_>; 2] = [&origin, &stream];
-    let cockroach = connection.cockroach;
+    let cockroach = connection.is_cockroach();
     let (client, sql) = connection.parts();
     let transaction = client.transaction().await?;
     // Of statements that go together the first that fails says why; the others only say that it did (25P02).
@@ -43,7 +43,11 @@ pub(super) async fn upload(
     }
     let Some(fresh) = fresh(held, upload.last, upload.records, upload.dropped) else {
         transaction.rollback().await?;
-        return Ok(Outcome::Gap { watermark: held });
+        let store = Some(store);
+        return Ok(Outcome::Gap {
+            store,
+            watermark: held,
+        });
     };
     let seqs: Vec<i64> = fresh.iter().map(|record| record.seq as i64).collect();
     let at: Vec<i64> = fresh.iter().map(|record| record.at_ms as i64).collect();

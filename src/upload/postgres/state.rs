@@ -25,7 +25,7 @@ pub(super) async fn upload(
 ) -> Result<StateOutcome, Trouble> {
     let origin = Uuid::from_bytes(*origin.as_bytes());
     let scope = names::text(scope.as_bytes());
-    let cockroach = connection.cockroach;
+    let cockroach = connection.is_cockroach();
     let (client, sql) = connection.parts();
     let transaction = client.transaction().await?;
     let of: [Parameter<'_>; 2] = [&origin, &scope];
