@@ -2,6 +2,7 @@ defmodule Sidekick.StoreTest do
   use ExUnit.Case, async: true
 
   import ExUnit.CaptureLog
+  import Sidekick.Test.Eventually
   import Sidekick.Test.Uploads
 
   alias Sidekick.Store
@@ -20,6 +21,28 @@ defmodule Sidekick.StoreTest do
     assert records == Enum.map(1..500, &record/1)
     assert {:ok, %{"a" => 1}} = Store.state(origin(), "z", instance.store)
     assert {:ok, %{watermark: 501}} = Instance.call(instance, upload("s", 501, 501))
+  end
+
+  test "snapshots are taken as changes come, and a store that begins from one is whole" do
+    instance = Instance.start!()
+
+    write = fn n ->
+      for seq <- 1..1_250, do: {:ok, _} = Instance.call(instance, upload("s#{n}", seq, seq))
+    end
+
+    1..8 |> Task.async_stream(write, timeout: 50_000) |> Stream.run()
+    snapshot = fn -> elem(Store.Cluster.status(instance.store), 1).snapshot_index end
+    eventually(fn -> snapshot.() > 0 end)
+    {:ok, [_, _ | _] = streams} = Store.streams(origin(), instance.store)
+    Instance.stop!(instance)
+    Instance.start_again!(instance)
+    assert snapshot.() > 0
+    assert {:ok, ^streams} = Store.streams(origin(), instance.store)
+
+    for %{stream: stream, hash: hash} <- streams do
+      {:ok, records} = Store.records(origin(), stream, 1, 10_000, instance.store)
+      assert length(records) == 1_250 and hash == Enum.reduce(records, Store.hash_zero(), &Store.hash(&2, &1))
+    end
   end
 
   test "a stop that was asked for warns of nothing" do
