@@ -30,7 +30,7 @@ defmodule Sidekick.LockTest do
       {Task,
        fn ->
          send(test, {:held, self(), Lock.take(Options.new!(data_dir: dir))})
-         Process.sleep(:infinity)
+         receive(do: (:never -> :ok))
        end},
       id: make_ref(),
       restart: :temporary
