@@ -96,6 +96,16 @@ async fn an_operator_sees_and_mends_a_sink_in_trouble() {
         "{table}"
     );
 
+    // What is in use is not forgotten: its cursors keep what it has yet to get.
+    let refused = sidekick.ctl(&["sink", "forget", "db"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("sink db is in use"), "{told}");
+    let refused = sidekick.ctl(&["sink", "retry", "db", "--accept-loss"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("sink db has not halted over lost"), "{told}");
+
     settle(&sidekick, &server, &dead).await;
     end_alone(sidekick, server, dir.path()).await;
 }
@@ -165,4 +175,41 @@ async fn end_alone(mut sidekick: Sidekick, mut server: Postgres, dir: &Path) {
     let sidekick = Sidekick::start_in(dir);
     sidekick.ctl_json(&["sink", "drain"]);
     assert_eq!(count(&server).await, 109);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_got_another_name_leaves_one_behind_that_is_seen_and_given_up() {
+    let (server, dir) = (Postgres::start().await, TempDir::new().unwrap());
+    settings_file(dir.path(), &server);
+    backlog(dir.path(), 1, 30).await;
+    let list = ["sink", "list"];
+    let mut sidekick = Sidekick::start_in(dir.path());
+    sidekick.ctl_until(&list, |sinks| sinks[0]["lag_records"] == 30);
+    assert_eq!(sidekick.terminate(), Some(0));
+    drop(sidekick);
+
+    let file = dir.path().join("sidekick.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("\"db\"", "\"database\"")).unwrap();
+    let sidekick = Sidekick::start_in(dir.path());
+    let kept = "records are kept for a sink that the configuration does not have";
+    let told = sidekick.seen(kept);
+    assert!(told.contains("\"sink\":\"db\""), "{told}");
+    sidekick.ctl_json(&["sink", "init", "database"]);
+    sidekick.ctl_json(&["sink", "retry", "database"]);
+    sidekick.ctl_json(&["sink", "drain", "database"]);
+    assert_eq!(count(&server).await, 30);
+    let sinks = sidekick.ctl_json(&list);
+    assert_eq!(
+        (
+            &sinks[1]["name"],
+            &sinks[1]["state"],
+            &sinks[1]["lag_records"]
+        ),
+        (&"db".into(), &"removed".into(), &30.into())
+    );
+    let table = String::from_utf8(sidekick.ctl(&list).stdout).unwrap();
+    assert!(table.contains("sidekick ctl sink forget db"), "{table}");
+    sidekick.ctl_json(&["sink", "forget", "db"]);
+    assert_eq!(sidekick.ctl_json(&list).as_array().unwrap().len(), 1);
 }

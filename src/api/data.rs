@@ -4,7 +4,7 @@ use crate::api::{ApiError, Parts, Request, events, reply};
 use crate::buffer::{AppendError, Change, Producer, ReadError};
 use crate::etf::{self, Term};
 use crate::godot;
-use crate::types::{Key, Payload, Scope, Sequence, SinkName, StreamName};
+use crate::types::{Key, Payload, Scope, Sequence, StreamName};
 
 /// Bytes of payload in one reply of `read`.
 const READ_BYTES: usize = 16 << 20;
@@ -59,23 +59,8 @@ pub async fn handle(parts: &Parts, request: Request) -> Result<Term, ApiError> {
             Ok(Term::Map(pairs.collect::<Result<_, ApiError>>()?))
         }
         Request::StateHistory(scope, key) => history(parts, &scope, &key).await,
-        Request::ForgetSink(name) => forget_sink(parts, &name).await,
         other => Err(ApiError::UnknownRequest(format!("{other:?}"))),
     }
-}
-
-/// A sink that is configured needs its cursors: without them what it has not stored yet would be trimmed.
-async fn forget_sink(parts: &Parts, name: &SinkName) -> Result<Term, ApiError> {
-    if parts.config.sinks.iter().any(|sink| sink.name == *name) {
-        let what = vec![("what", Term::atom("sink"))];
-        let remedy = format!(
-            "the configuration holds the sink {name}; remove it there and restart sidekick first"
-        );
-        return Err(ApiError::refused("configured", what, remedy));
-    }
-    let forgotten = parts.buffer.forget_sink(name).await;
-    forgotten.map_err(append_error)?;
-    Ok(Term::atom("ok"))
 }
 
 async fn read(

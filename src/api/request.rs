@@ -72,7 +72,7 @@ pub enum Request {
         sink: Option<SinkName>,
         timeout_ms: u64,
     },
-    RetrySink(SinkName),
+    RetrySink(SinkName, bool),
     DeadLetters(SinkName),
     /// One letter, or all.
     RedriveDead(SinkName, Option<u64>),
@@ -158,7 +158,10 @@ impl Request {
                 sink: a.sink_or_all()?,
                 timeout_ms: a.timeout_option()?,
             },
-            ("retry_sink", 1) => Self::RetrySink(a.sink()?),
+            ("retry_sink", 1 | 2) => {
+                let expected = "a map with :accept_loss, true or false";
+                Self::RetrySink(a.sink()?, a.flag_option("accept_loss", expected)?)
+            }
             ("dead_letters", 1) => Self::DeadLetters(a.sink()?),
             ("redrive_dead", 2) => Self::RedriveDead(a.sink()?, a.number_or_all("number")?),
             ("discard_dead", 2) => Self::DiscardDead(a.sink()?, a.number_or_all("number")?),
@@ -234,10 +237,8 @@ impl Arguments {
         let term = self.term();
         let number = term.as_u64();
         if number.is_none() && !term.is_atom("all") {
-            return Err(ApiError::argument(
-                what,
-                "the number of a dead letter, or :all",
-            ));
+            let expected = "the number of a dead letter, or :all";
+            return Err(ApiError::argument(what, expected));
         }
         Ok(number)
     }

@@ -4,7 +4,8 @@ use crate::api::{ApiError, Parts, Request};
 use crate::etf::{self, Term};
 use crate::types::{SinkName, StreamName};
 use crate::upload::{
-    DeadLetter, DrainReport, InitError, SinkError, SinkEvent, SinkEventKind, SinkStatus,
+    DeadLetter, DrainReport, InitError, RemovedSink, SinkError, SinkEvent, SinkEventKind,
+    SinkStatus,
 };
 use std::time::Duration;
 
@@ -23,8 +24,24 @@ pub async fn handle(parts: &Parts, request: Request) -> Result<Result<Term, ApiE
             done.map(|_| Term::atom("ok"))
         }
         Request::DrainSink { sink, timeout_ms } => drain(parts, sink.as_ref(), timeout_ms).await,
-        Request::RetrySink(sink) => {
+        Request::RetrySink(sink, true) => {
+            let loss = parts.upload.accept_loss(&sink).await;
+            let told = loss.map(|loss| {
+                Term::map([
+                    ("stream", Term::Binary(loss.stream.to_bytes())),
+                    ("from", Term::int(loss.from)),
+                    ("to", Term::int(loss.to)),
+                ])
+            });
+            told.map_err(|error| failed(error, &sink))
+        }
+        Request::RetrySink(sink, false) => {
             let done = parts.upload.retry(&sink).await;
+            done.map(|()| Term::atom("ok"))
+                .map_err(|error| failed(error, &sink))
+        }
+        Request::ForgetSink(sink) => {
+            let done = parts.upload.forget(&sink).await;
             done.map(|()| Term::atom("ok"))
                 .map_err(|error| failed(error, &sink))
         }
@@ -55,15 +72,44 @@ pub async fn list(parts: &Parts) -> Term {
 pub fn list_now(parts: &Parts) -> Term {
     let status = parts.upload.status();
     let sinks = status.iter().map(|sink| {
-        let age_ms = match sink.lag_records {
-            0 => 0,
+        let scopes = parts.upload.lag_scopes(&sink.name);
+        let age_ms = match (sink.lag_records, scopes) {
+            (0, 0) => 0,
             _ => parts.upload.lag_age_ms(&sink.name),
         };
         let mut fields = fields(sink);
+        fields.push(("lag_scopes", Term::int(scopes)));
         fields.push(("lag_age_ms", Term::int(age_ms)));
         Term::map(fields)
     });
-    Term::list(sinks.collect::<Vec<_>>())
+    let gone = parts.upload.removed().into_iter();
+    let gone = gone.map(|sink| removed(&sink, parts.upload.lag_age_ms(&sink.name)));
+    Term::list(sinks.chain(gone).collect::<Vec<_>>())
+}
+
+/// One that the configuration no longer has.
+fn removed(sink: &RemovedSink, age_ms: u64) -> Term {
+    let error = format!(
+        "the configuration does not have it, and what it lacks is kept: put it back, or give it up by  sidekick ctl sink forget {}",
+        sink.name
+    );
+    Term::map([
+        ("name", Term::Binary(sink.name.to_bytes())),
+        ("state", Term::atom("removed")),
+        ("lag_records", Term::int(sink.lag_records)),
+        ("lag_bytes", Term::int(sink.lag_bytes)),
+        ("lag_age_ms", Term::int(age_ms)),
+        ("kind", Term::nil()),
+        ("node", Term::nil()),
+        ("store", Term::nil()),
+        ("breaker", Term::nil()),
+        ("lag_scopes", Term::int(0)),
+        ("acknowledged", Term::int(0)),
+        ("dead_letters", Term::int(0)),
+        ("dead_bytes", Term::int(0)),
+        ("refused_scopes", Term::list([])),
+        ("error", Term::text(&error)),
+    ])
 }
 
 fn fields(sink: &SinkStatus) -> Vec<(&'static str, Term)> {
@@ -248,6 +294,8 @@ fn failed(error: SinkError, sink: &SinkName) -> ApiError {
         SinkError::NoLetter => {
             ApiError::refused("not_found", what("dead_letter"), error.to_string())
         }
+        SinkError::NoLoss(_) => ApiError::refused("no_loss", vec![], error.to_string()),
+        SinkError::InUse(_) => ApiError::refused("in_use", what("sink"), error.to_string()),
         SinkError::Stopped => ApiError::refused("stopped", vec![], error.to_string()),
         error => ApiError::refused("incomplete", vec![], error.to_string()),
     }

@@ -49,7 +49,11 @@ impl fmt::Display for Told<'_> {
                     .map_or_else(|| "all".to_owned(), ToString::to_string);
                 write!(f, "drain_sink {sink} {timeout_ms}")
             }
-            Request::RetrySink(sink) => write!(f, "retry_sink {sink}"),
+            Request::RetrySink(sink, accept_loss) => {
+                write!(f, "retry_sink {sink}")?;
+                let more = if *accept_loss { " accept_loss" } else { "" };
+                f.write_str(more)
+            }
             Request::DeadLetters(sink) => write!(f, "dead_letters {sink}"),
             Request::RedriveDead(sink, number) => write!(f, "redrive_dead {sink} {number:?}"),
             Request::DiscardDead(sink, number) => write!(f, "discard_dead {sink} {number:?}"),

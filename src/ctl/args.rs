@@ -140,6 +140,9 @@ pub enum SinkCommand {
     Retry {
         /// Its name
         sink: String,
+        /// Give up records that its store had acknowledged and lost, and over which it halted
+        #[arg(long)]
+        accept_loss: bool,
     },
     /// Wait until everything up to now is stored, by what the store itself says; within --timeout, less two seconds
     Drain {

@@ -127,7 +127,16 @@ async fn ask_of_sinks(
                 .call("init_sink", vec![text(sink), options])
                 .await
         }
-        SinkCommand::Retry { sink } => {
+        SinkCommand::Retry {
+            sink,
+            accept_loss: true,
+        } => {
+            let options = map(vec![("accept_loss", boolean(true))]);
+            connection
+                .call("retry_sink", vec![text(sink), options])
+                .await
+        }
+        SinkCommand::Retry { sink, .. } => {
             connection.call("retry_sink", vec![text(sink)]).await?;
             Ok(json!({ "sink": sink, "done": "tried again" }))
         }
@@ -244,6 +253,9 @@ fn tell(command: &Command, answer: &Value) -> String {
             SinkCommand::Dead { sink } => {
                 show::dead_letters(&format!("sidekick ctl sink redrive {sink}"), answer)
             }
+            SinkCommand::Retry {
+                accept_loss: true, ..
+            } => show::given_up(answer),
             SinkCommand::Redrive { .. } => show::settled("offered again", answer),
             SinkCommand::Discard { .. } => show::settled("discarded", answer),
             _ => show::done(answer),

@@ -15,7 +15,7 @@ mod tests;
 pub use crash::crash;
 pub use plan::{plan, rolled};
 pub use refusal::refusal;
-pub use sinks::{dead_letters, drained, settled, sinks};
+pub use sinks::{dead_letters, drained, given_up, settled, sinks};
 pub use values::{harmless, plain, time};
 
 use comfy_table::{Table, presets};

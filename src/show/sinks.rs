@@ -15,9 +15,12 @@ const SINK_COLUMNS: [Column; 9] = [
     ("STATE", |row| plain(&row["state"])),
     ("NODE", |row| plain(&row["node"])),
     ("LAG", |row| {
-        row.get("lag")
-            .or(row.get("lag_records"))
-            .map_or_else(|| "-".to_owned(), plain)
+        let records = row.get("lag").or(row.get("lag_records"));
+        let records = records.map_or_else(|| "-".to_owned(), plain);
+        match row["lag_scopes"].as_u64() {
+            None | Some(0) => records,
+            Some(scopes) => format!("{records} + {scopes} scopes"),
+        }
     }),
     ("AGE", |row| duration(&row["lag_age_ms"])),
     ("BREAKER", |row| plain(&row["breaker"]["state"])),
@@ -64,6 +67,16 @@ pub fn dead_letters(redrive: &str, answer: &Value) -> String {
         return text;
     }
     format!("{text}once the cause is mended:  {redrive}\n")
+}
+
+/// What was given up of what a store lost.
+pub fn given_up(answer: &Value) -> String {
+    format!(
+        "{} from {} to {} is given up; the sink tries again\n",
+        plain(&answer["stream"]),
+        plain(&answer["from"]),
+        plain(&answer["to"])
+    )
 }
 
 /// What was done to dead letters.

@@ -124,10 +124,10 @@ fn fields_carry_their_units() {
 
 #[test]
 fn sinks_drains_and_dead_letters_read_at_a_glance() {
-    let row = json!({"name": "db", "kind": "postgres", "state": "backing_off", "node": null, "lag_records": 40, "lag_age_ms": 61_000,
+    let row = json!({"name": "db", "kind": "postgres", "state": "backing_off", "node": null, "lag_records": 40, "lag_scopes": 2, "lag_age_ms": 61_000,
                      "breaker": {"state": "half_open"}, "dead_letters": 2, "error": "refused"});
     let shown = sinks(&json!([row]));
-    for part in ["half_open", "1m 1s", "refused"] {
+    for part in ["half_open", "40 + 2 scopes", "1m 1s", "refused"] {
         assert!(shown.contains(part), "{part:?} not in:\n{shown}");
     }
     let proof = json!({"sinks": [{"sink": "db", "stored": true, "scopes": [],

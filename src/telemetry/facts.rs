@@ -194,6 +194,31 @@ fact! {
     numbers { /** Failures in a row. */ failures }
 }
 fact! {
+    /// Records are kept for a sink that the configuration no longer has.
+    SinkRemoved: warn,
+    "records are kept for a sink that the configuration does not have; put it back, or give it up by `sidekick ctl sink forget`",
+    "sidekick_sink_removed_total",
+    labels { /** The sink. */ sink },
+    texts {},
+    numbers { /** What it has not acknowledged. */ lag_records }
+}
+fact! {
+    /// An operator gave up records that a store had acknowledged and lost.
+    LossAccepted: error, "records that a store lost were given up by an operator", "sidekick_sink_losses_accepted_total",
+    labels { /** The sink. */ sink },
+    texts { /** The stream. */ stream },
+    numbers { /** The first of them. */ from, /** The last of them. */ to }
+}
+fact! {
+    /// A store holds less of a stream than it had acknowledged; what it lacks is here still, and is sent again.
+    StoreWentBack: warn,
+    "the store of a sink lacks records that it had acknowledged, and is sent them again; was it restored from an older backup?",
+    "sidekick_sink_store_went_back_total",
+    labels { /** The sink. */ sink },
+    texts { /** The stream. */ stream },
+    numbers { /** What it holds. */ held, /** What it had acknowledged. */ acknowledged }
+}
+fact! {
     /// A sink refused a record for what it holds, which was put among its dead letters.
     RecordDead: error,
     "a sink refused a record, which lies among its dead letters; see `sidekick ctl sink dead`",

@@ -18,16 +18,10 @@ impl Core {
         actions: &mut Vec<Action>,
     ) {
         self.under_way = self.under_way.saturating_sub(1);
-        let drain = self.drain;
         let lane = self.lane(stream, extent);
         lane.busy = false;
         lane.see(extent, now);
         let reserved = std::mem::take(&mut lane.reserved);
-        if let Outcome::Stored { watermark, .. } | Outcome::Gap { watermark } = outcome {
-            if lane.begun_in == drain {
-                lane.proved = (drain, watermark);
-            }
-        }
         let known = lane.watermark;
         if let Some(bucket) = &mut self.bucket {
             bucket.settle(reserved, sent.unwrap_or(0));
@@ -46,14 +40,23 @@ impl Core {
                     }
                 }
             }
+            Outcome::Gap {
+                store: Some(store), ..
+            } if !self.same_store(store.clone(), actions) => {}
             // It says again what was known when this was sent: sending again would meet the same answer.
-            Outcome::Gap { watermark } if known == Some(watermark) => {
+            Outcome::Gap { watermark, .. } if known == Some(watermark) => {
                 let lane = &self.streams[stream];
                 let (from, to) = (watermark + 1, lane.next.max(lane.extent.first) - 1);
                 let stream = stream.clone();
-                self.halt_with(Halt::Lost { stream, from, to });
+                let sink = self.options.name.clone();
+                self.halt_with(Halt::Lost {
+                    sink,
+                    stream,
+                    from,
+                    to,
+                });
             }
-            Outcome::Gap { watermark } => self.holds(now, stream, watermark, actions),
+            Outcome::Gap { watermark, .. } => self.holds(now, stream, watermark, actions),
             Outcome::Refused { reason, records } => {
                 self.refused(now, stream, reason, records, actions);
             }
@@ -147,16 +150,33 @@ impl Core {
                 last,
             });
         }
-        if watermark > 0 && watermark < cursor && watermark + 1 < first {
-            let (from, to) = (watermark + 1, first - 1);
+        // A store that never saw the stream gets it from where this sink began; else it goes on where the store stands. One that
+        // acknowledged some and holds nothing of it any more has not "never seen" it.
+        let began = self.began.get(stream).copied();
+        let held = match began {
+            None if watermark == 0 => cursor,
+            began => watermark.max(began.unwrap_or(0)),
+        };
+        let resume = lane.resume(held);
+        if held < cursor && resume < first {
+            let (from, to) = (held + 1, cursor.min(first - 1));
             return self.halt_with(Halt::Lost {
+                sink: self.options.name.clone(),
                 stream: stream.clone(),
                 from,
                 to,
             });
         }
-        // A store that never saw the stream gets it from where this sink began; else it goes on where the store stands.
-        let held = if watermark == 0 { cursor } else { watermark };
+        if lane.goes_back(resume - 1) {
+            actions.push(Action::TellBack {
+                stream: stream.clone(),
+                held,
+                acknowledged: cursor,
+            });
+        }
+        if lane.begun_in == self.drain {
+            lane.proved = (self.drain, watermark);
+        }
         lane.go_on(watermark, held, self.options.batch_records);
         // What was there when the request began has waited long enough.
         lane.ripe = held < lane.last_at_begin;
@@ -164,7 +184,17 @@ impl Core {
         if watermark > cursor {
             lane.extent.cursor = watermark;
             self.acknowledged += watermark - cursor;
-            actions.push(Action::Advance(stream.clone(), watermark));
+            let (stream, seq) = (stream.clone(), watermark);
+            actions.push(if began.is_some() {
+                Action::Advance(stream, seq)
+            } else {
+                self.began.insert(stream.clone(), cursor);
+                Action::Begin {
+                    stream,
+                    began: cursor,
+                    seq,
+                }
+            });
         }
     }
 

@@ -96,7 +96,10 @@ pub(super) fn outcome(reply: Result<Term, CallError>) -> Outcome {
             None => Outcome::Failed(odd(&value)),
         },
         Sorted::Error(code, details) => match details.map_get("watermark").and_then(Term::as_u64) {
-            Some(watermark) if code == "gap" => Outcome::Gap { watermark },
+            Some(watermark) if code == "gap" => Outcome::Gap {
+                store: None,
+                watermark,
+            },
             _ => Outcome::Failed(failure(&code, &details)),
         },
         Sorted::Failed(failure) => Outcome::Failed(failure),

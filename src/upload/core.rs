@@ -15,9 +15,10 @@ use super::backoff::Backoff;
 use super::breaker::Breaker;
 use super::bucket::Bucket;
 use super::lane::{Extent, Moment, StateLane, StreamLane};
+use super::memory::Memory;
 use super::options::SinkOptions;
 use super::outcome::{BuryError, Outcome, StateOutcome, StoreId};
-use super::status::Halt;
+use super::status::{Halt, Loss};
 use crate::types::{Revision, Scope, Sequence, StreamName};
 use std::collections::BTreeMap;
 
@@ -83,6 +84,18 @@ pub(super) enum Action {
     Remember(StoreId),
     /// The sink holds the stream up to here.
     Advance(StreamName, Sequence),
+    /// The same for the first time: remember for good that it began behind `began`, then advance.
+    Begin {
+        stream: StreamName,
+        began: Sequence,
+        seq: Sequence,
+    },
+    /// Tell that the store holds only so much of a stream of which it had acknowledged more, which it is given again.
+    TellBack {
+        stream: StreamName,
+        held: Sequence,
+        acknowledged: Sequence,
+    },
     /// The sink holds the state up to here.
     AdvanceState(Scope, Revision),
     /// Tell that the sink refused the state of this scope so often with these words, so that the scope waits.
@@ -109,6 +122,8 @@ pub(super) struct Core {
     pub(super) preferred: usize,
     pub(super) target: Option<usize>,
     pub(super) store: Option<StoreId>,
+    /// Where the sink began in each stream of which the store ever acknowledged something.
+    pub(super) began: BTreeMap<StreamName, Sequence>,
     pub(super) streams: BTreeMap<StreamName, StreamLane>,
     pub(super) scopes: BTreeMap<Scope, StateLane>,
     pub(super) under_way: usize,
@@ -125,13 +140,15 @@ pub(super) struct Core {
 }
 
 impl Core {
-    /// A sink before it has seen anything; `store` is what it remembers from before.
-    pub(super) fn new(options: SinkOptions, store: Option<StoreId>, seed: u64) -> Self {
+    /// A sink before it has seen anything, with what it remembers from before.
+    pub(super) fn new(options: SinkOptions, memory: impl Into<Memory>, seed: u64) -> Self {
+        let Memory { store, began } = memory.into();
         Self {
             up: vec![false; options.to.count()],
             preferred: 0,
             target: None,
             store,
+            began,
             streams: BTreeMap::new(),
             scopes: BTreeMap::new(),
             under_way: 0,
@@ -238,6 +255,24 @@ impl Core {
             lane.retry_at = Moment::ZERO;
         }
         self.retarget();
+    }
+
+    /// An operator gives up what the sink halted over: it goes on behind that, and tells the store that it is missing on purpose.
+    pub(super) fn accept_loss(&mut self) -> Option<Loss> {
+        let Some(Halt::Lost {
+            stream, from, to, ..
+        }) = &self.halt
+        else {
+            return None;
+        };
+        let loss = Loss {
+            stream: stream.clone(),
+            from: *from,
+            to: *to,
+        };
+        let lane = self.streams.get_mut(&loss.stream)?;
+        lane.give_up(loss.from, loss.to);
+        Some(loss)
     }
 
     fn begin_drain(&mut self, now: Moment, revisions: Vec<StateGoal>) {

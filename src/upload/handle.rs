@@ -4,13 +4,16 @@ use super::dead::{self, DeadLetter, Settle};
 use super::drain::{DrainReport, Patience};
 use super::events::SinkEvent;
 use super::lag::{Ages, Lag};
+use super::memory;
 use super::options::{Destination, SinkOptions};
 use super::postgres::{Database, InitError, Initialized};
+use super::removed::{self, RemovedSink};
 use super::sink::{Command, Sink};
-use super::status::SinkStatus;
-use crate::buffer::{Buffer, StreamInfo};
+use super::status::{Loss, SinkStatus};
+use crate::buffer::{AppendError, Buffer, StreamInfo};
 use crate::node::Node;
 use crate::shutdown::Shutdown;
+use crate::telemetry::{Fact as _, SinkRemoved};
 use crate::types::{SinkName, StreamName};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +35,20 @@ pub enum SinkError {
     #[error("no sink of that name runs; `sidekick ctl sink list` lists the sinks")]
     Unknown,
     /// It has no letter of that number.
-    #[error("no dead letter has that number; those that there are tell theirs")]
+    #[error(
+        "no dead letter has that number; `sidekick ctl sink dead NAME` lists those that there are"
+    )]
     NoLetter,
+    /// It runs, so that its cursors are needed.
+    #[error(
+        "sink {0} is in use: take it out of the configuration and start sidekick anew, then forget it"
+    )]
+    InUse(SinkName),
+    /// It has not halted over records that its store lost.
+    #[error(
+        "sink {0} has not halted over lost records, so there are none to give up; `sidekick ctl sink list` says how it fares"
+    )]
+    NoLoss(SinkName),
     /// It was not done, or only in part.
     #[error("{0}")]
     Failed(String),
@@ -70,6 +85,7 @@ impl Upload {
     ) -> Self {
         let stopped = CancellationToken::new();
         let (events, _) = broadcast::channel(EVENTS);
+        let names = sinks.iter().map(|options| options.name.clone()).collect();
         let handles = sinks.into_iter().map(|options| {
             node.keep_connected(options.to.nodes().to_vec());
             let database = match &options.to {
@@ -99,12 +115,18 @@ impl Upload {
         let upload = Self {
             buffer: buffer.clone(),
             sinks: Arc::new(handles.collect()),
-            ages: Arc::new(Ages::new(buffer.clone())),
+            ages: Arc::new(Ages::new(buffer.clone(), names)),
             events: events.clone(),
             stopped: stopped.clone(),
         };
-        let names = upload.sinks.iter().map(|handle| handle.name.clone());
-        upload.ages.watch(names.collect(), stopped.clone());
+        upload.ages.watch(stopped.clone());
+        for sink in upload.removed() {
+            SinkRemoved {
+                sink: &sink.name,
+                lag_records: sink.lag_records,
+            }
+            .emit();
+        }
         let shutdown = shutdown.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -121,6 +143,11 @@ impl Upload {
         self.sinks.iter().map(seen).collect()
     }
 
+    /// Sinks that the configuration no longer has, and for which records are kept.
+    pub fn removed(&self) -> Vec<RemovedSink> {
+        removed::find(&self.buffer, self.ages.sinks())
+    }
+
     /// What happens to the sinks from now on.
     pub fn events(&self) -> broadcast::Receiver<SinkEvent> {
         self.events.subscribe()
@@ -131,13 +158,19 @@ impl Upload {
         self.ages.lags(stream).await
     }
 
-    /// How long ago the oldest record that a sink lacks was committed, in milliseconds; 0 where it lacks none. Reads nothing: as
+    /// How long ago the oldest record that a sink lacks was committed, or for how long state has been waiting for it, in milliseconds; 0
+    /// where it lacks none. Reads nothing: as
     /// [`look_at_ages`](Self::look_at_ages) found it, which is done every few seconds in any case.
     pub fn lag_age_ms(&self, sink: &SinkName) -> u64 {
         self.ages.age_ms(sink)
     }
 
-    /// Looks at all streams how old the lag of each sink is.
+    /// Scopes of which a sink lacks the newest state, as found then.
+    pub fn lag_scopes(&self, sink: &SinkName) -> u64 {
+        self.ages.scopes(sink)
+    }
+
+    /// Looks at all streams and scopes how old the lag of each sink is.
     pub async fn look_at_ages(&self) {
         self.ages.look().await;
     }
@@ -188,7 +221,36 @@ impl Upload {
     /// Where no such sink runs.
     pub async fn retry(&self, sink: &SinkName) -> Result<(), SinkError> {
         let (done, told) = oneshot::channel();
-        self.handle(sink)?.ask(Command::Retry(done), told).await
+        let command = Command::Retry(false, done);
+        self.handle(sink)?.ask(command, told).await.map(|_| ())
+    }
+
+    /// The same, and gives up the records that it halted over: the store is told that they are missing on purpose. Says which.
+    ///
+    /// # Errors
+    /// Where no such sink runs, or it did not halt over records.
+    pub async fn accept_loss(&self, sink: &SinkName) -> Result<Loss, SinkError> {
+        let (done, told) = oneshot::channel();
+        let command = Command::Retry(true, done);
+        let loss = self.handle(sink)?.ask(command, told).await?;
+        loss.ok_or_else(|| SinkError::NoLoss(sink.clone()))
+    }
+
+    /// Gives up the cursors of a sink that does not run any more, and what it remembered of its store; not its dead letters.
+    ///
+    /// # Errors
+    /// Where it runs, or no cursor of it is known.
+    pub async fn forget(&self, sink: &SinkName) -> Result<(), SinkError> {
+        if self.handle(sink).is_ok() {
+            return Err(SinkError::InUse(sink.clone()));
+        }
+        let failed = |error: AppendError| match error {
+            AppendError::UnknownSink => SinkError::Unknown,
+            error => SinkError::Failed(error.to_string()),
+        };
+        // Last, so that what ends here half done can be done again.
+        memory::forget(&self.buffer, sink).await.map_err(failed)?;
+        self.buffer.forget_sink(sink).await.map_err(failed)
     }
 
     /// The dead letters of a sink, in order of their numbers.
@@ -249,12 +311,16 @@ impl Upload {
         handle.ok_or(SinkError::Unknown)
     }
 
-    /// Makes the tables of a sink of kind `postgres` where they are missing, and checks those that are there.
+    /// Makes the tables of a sink of kind `postgres` where they are missing, and checks those that are there. A sink that waits
+    /// after failures, as one does that missed its tables, tries again at once.
     ///
     /// # Errors
     /// Says what the database refused, or what is wrong with a table.
     pub async fn init(&self, sink: &SinkName) -> Result<Initialized, InitError> {
-        self.database(sink)?.init().await
+        let initialized = self.database(sink)?.init().await?;
+        // A sink that has ended has nothing to try; its tables are made all the same.
+        let _ = self.retry(sink).await;
+        Ok(initialized)
     }
 
     /// The statements by which [`init`](Self::init) makes them.

@@ -44,8 +44,10 @@ pub(super) struct StreamLane {
     refused: Option<(Sequence, u32)>,
     /// A refused record is not sent again before.
     pub(super) retry_at: Moment,
-    /// The range above the watermark that lies in the dead letters, and of which the store has yet to be told.
+    /// The range above the watermark that lies in the dead letters, or was given up, and of which the store has yet to be told.
     dead: Option<(Sequence, Sequence)>,
+    /// The store went back to here, behind what it had acknowledged, and that was told.
+    back: Option<Sequence>,
     /// Bytes reserved for the request under way.
     pub(super) reserved: u64,
     /// The drain during which the request under way began.
@@ -69,6 +71,7 @@ impl StreamLane {
             refused: None,
             retry_at: Moment::ZERO,
             dead: None,
+            back: None,
             reserved: 0,
             begun_in: 0,
             proved: (0, 0),
@@ -85,19 +88,27 @@ impl StreamLane {
     /// The store holds everything up to `watermark`, and `held` counts as held: what to send next.
     pub(super) fn go_on(&mut self, watermark: Sequence, held: Sequence, most: usize) {
         self.watermark = Some(watermark);
-        self.next = held + 1;
         self.dead = self.dead.filter(|(_, to)| *to > watermark);
-        if let Some((from, to)) = self.dead {
-            if (from..=to).contains(&self.next) {
-                self.next = to + 1;
-            }
-        }
+        self.next = self.resume(held);
         self.suspect = self.suspect.filter(|end| *end >= self.next);
         self.limit = match self.suspect {
             // One of these is it: halved until it is alone.
             Some(end) => ((end - held).div_ceil(2) as usize).clamp(1, most),
             None => most,
         };
+    }
+
+    /// The store holds less than it acknowledged, or still less than was told: whether that is news.
+    pub(super) fn goes_back(&mut self, held: Sequence) -> bool {
+        if held >= self.extent.cursor {
+            self.back = None;
+            return false;
+        }
+        let news = self.back.is_none_or(|told| held < told);
+        if news {
+            self.back = Some(held);
+        }
+        news
     }
 
     /// The sink refuses one of several records.
@@ -128,6 +139,19 @@ impl StreamLane {
         self.refused = None;
         self.limit = most;
         self.ripe = true;
+    }
+
+    /// These are lost, and an operator gives them up: passed like dead letters.
+    pub(super) fn give_up(&mut self, from: Sequence, to: Sequence) {
+        self.dead = Some((from, to));
+    }
+
+    /// The next sequence that can be sent to a store that holds everything up to `held`.
+    pub(super) fn resume(&self, held: Sequence) -> Sequence {
+        match self.dead {
+            Some((from, to)) if (from..=to).contains(&(held + 1)) => to + 1,
+            _ => held + 1,
+        }
     }
 
     /// Whether the store has to be told of a dead letter even where no record follows.
@@ -161,8 +185,9 @@ impl StreamLane {
         (share / u128::from(readable)) as u64
     }
 
-    /// When the next upload is due; none where there is nothing to send.
-    pub(super) fn due(&self, age: Duration) -> Option<Moment> {
+    /// When the next upload is due; none where there is nothing to send. It is at once where so many bytes wait, as far as records
+    /// are alike.
+    pub(super) fn due(&self, age: Duration, bytes: u64) -> Option<Moment> {
         if self.tells_dead() {
             return Some(self.retry_at);
         }
@@ -171,7 +196,8 @@ impl StreamLane {
         }
         let waiting = self.waiting.unwrap_or_default();
         let count = self.extent.last - self.next + 1;
-        let due = if self.ripe || count >= self.limit as u64 {
+        let full = count >= self.limit as u64 || self.pending_bytes() >= bytes;
+        let due = if self.ripe || full {
             Moment::ZERO
         } else {
             waiting + age

@@ -18,6 +18,8 @@ pub(super) enum Outcome {
     },
     /// Nothing was stored: records between the watermark and these are missing.
     Gap {
+        /// Which store says so, where it says that.
+        store: Option<StoreId>,
         /// The last sequence the store holds.
         watermark: Sequence,
     },

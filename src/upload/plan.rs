@@ -63,7 +63,10 @@ impl Core {
         if lane.watermark.is_none() || self.wants_proof(name, lane) {
             return Some(lane.retry_at);
         }
-        lane.due(self.aged(self.options.batch_age))
+        lane.due(
+            self.aged(self.options.batch_age),
+            self.options.batch_bytes as u64,
+        )
     }
 
     fn scope_due(&self, lane: &StateLane) -> Option<Moment> {

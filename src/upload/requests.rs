@@ -131,6 +131,15 @@ impl Requests {
         }
     }
 
+    /// Moves the cursor of a stream.
+    pub(super) async fn advance(self, stream: StreamName, seq: Sequence) -> Input {
+        let advanced = self.buffer.advance(&self.options.name, &stream, seq).await;
+        advanced.map_or_else(
+            |error| Input::BufferFailed(error.to_string()),
+            |()| Input::Time,
+        )
+    }
+
     /// Without those that are offered again to another sink, which this one has already.
     fn for_this_sink(
         &self,

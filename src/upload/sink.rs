@@ -6,12 +6,12 @@ use super::drain::{DrainReport, Patience};
 use super::drains::Drains;
 use super::events::SinkEvent;
 use super::lane::Moment;
-use super::memory::{recall, remember};
+use super::memory::{Memory, recall, remember, remember_began};
 use super::options::{Destination, SinkOptions};
 use super::postgres::Database;
 use super::requests::{Requests, Wanted, extent_of};
 use super::settle::Burial;
-use super::status::{SinkState, SinkStatus};
+use super::status::{Loss, SinkState, SinkStatus};
 use super::tell::{Teller, status_of};
 use crate::buffer::{Buffer, SinkRule, Start};
 use crate::node::{Node, NodeName, PeerEvent};
@@ -32,8 +32,8 @@ const MEETING_TIME: Duration = Duration::from_secs(2);
 pub(super) enum Command {
     /// Send everything there is now; told once it is stored, or at the deadline. Over once the asker has gone.
     Drain(Duration, Patience, oneshot::Sender<DrainReport>),
-    /// Try at once what is open, paused or halted.
-    Retry(oneshot::Sender<()>),
+    /// Try at once what is open, paused or halted; with `true` give up the records that it halted over, which it tells.
+    Retry(bool, oneshot::Sender<Option<Loss>>),
     /// Offer dead letters again, or discard them: one, or all.
     Settle(Settle, Option<u64>, oneshot::Sender<SettleReply>),
 }
@@ -81,7 +81,7 @@ impl Sink {
             patterns: options.streams.clone(),
             start: Start::First,
         };
-        let core = Core::new(options.clone(), None, rand::random());
+        let core = Core::new(options.clone(), Memory::default(), rand::random());
         let requests = Requests {
             buffer,
             node,
@@ -150,10 +150,10 @@ impl Sink {
 
     /// What an earlier sidekick left: the store, and the dead letters.
     async fn remember_all(&mut self) -> Result<(), String> {
-        let store = recall(&self.requests).await?;
+        let memory = recall(&self.requests).await?;
         let options = self.requests.options.clone();
         self.letters = Letters::load(&self.requests.buffer, &options.name).await?;
-        self.core = Core::new(options, store, rand::random());
+        self.core = Core::new(options, memory, rand::random());
         Ok(())
     }
 
@@ -189,10 +189,14 @@ impl Sink {
                 let goals = goals.map(|(scope, rev, held)| StateGoal { scope, rev, held });
                 self.take(Input::Drain(goals.collect())).await;
             }
-            Command::Retry(done) => {
+            Command::Retry(accept, done) => {
+                let loss = accept.then(|| self.core.accept_loss()).flatten();
+                if let Some(loss) = &loss {
+                    self.teller.loss_accepted(loss);
+                }
                 self.take(Input::Retry).await;
                 // The asker may have gone; it is done all the same.
-                let _ = done.send(());
+                let _ = done.send(loss);
             }
             Command::Settle(what, only, done) => self.settle(what, only, done),
         }
@@ -279,11 +283,19 @@ impl Sink {
                         return;
                     }
                 }
-                Action::Advance(stream, seq) => self.begin(async move {
-                    let sink = &requests.options.name;
-                    let advanced = requests.buffer.advance(sink, &stream, seq).await;
-                    advanced.map_or_else(|e| Input::BufferFailed(e.to_string()), |()| Input::Time)
+                Action::Advance(stream, seq) => self.begin(requests.advance(stream, seq)),
+                // Beside the uploads: it may wait for space that only they can make.
+                Action::Begin { stream, began, seq } => self.begin(async move {
+                    match remember_began(&requests, &stream, began).await {
+                        Ok(()) => requests.advance(stream, seq).await,
+                        Err(reason) => Input::BufferFailed(reason),
+                    }
                 }),
+                Action::TellBack {
+                    stream,
+                    held,
+                    acknowledged,
+                } => self.teller.went_back(&stream, held, acknowledged),
                 // Inline: the next changes of the scope start from here.
                 Action::AdvanceState(scope, rev) => {
                     let sink = &requests.options.name;
@@ -335,7 +347,7 @@ impl Sink {
 }
 
 /// Our own scopes are nobody else's business.
-fn is_uploaded(scope: &Scope) -> bool {
+pub(super) fn is_uploaded(scope: &Scope) -> bool {
     !scope.as_bytes().starts_with(OWN_SCOPES)
 }
 

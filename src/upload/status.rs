@@ -31,9 +31,11 @@ pub enum Halt {
     },
     /// The store lacks records that it acknowledged and that are trimmed here.
     #[error(
-        "the store lacks {stream} from {from} to {to}, which it had acknowledged and which are gone here: was it restored from an older backup?"
+        "the store lacks {stream} from {from} to {to}, which it had acknowledged and which are gone here: was it restored from an older backup? restore a newer one, then  sidekick ctl sink retry {sink}  or give them up by adding --accept-loss"
     )]
     Lost {
+        /// The sink.
+        sink: SinkName,
         /// The stream.
         stream: StreamName,
         /// First missing sequence.
@@ -74,6 +76,17 @@ pub enum Halt {
     /// Our own buffer failed.
     #[error("the buffer failed: {0}")]
     Buffer(String),
+}
+
+/// Records that a store had acknowledged, lacks, and cannot get again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// Their stream.
+    pub stream: StreamName,
+    /// The first of them.
+    pub from: u64,
+    /// The last of them.
+    pub to: u64,
 }
 
 /// What a sink does now.

@@ -5,9 +5,11 @@ use super::core::Core;
 use super::dead::Letters;
 use super::events::{SinkEvent, SinkEventKind};
 use super::options::SinkOptions;
-use super::status::{SinkState, SinkStatus};
-use crate::telemetry::{BreakerMoved, Fact as _, StateRefused, StateTaken};
-use crate::types::{Scope, SinkName, UnixMillis, now_ms};
+use super::status::{Loss, SinkState, SinkStatus};
+use crate::telemetry::{
+    BreakerMoved, Fact as _, LossAccepted, StateRefused, StateTaken, StoreWentBack,
+};
+use crate::types::{Scope, Sequence, SinkName, StreamName, UnixMillis, now_ms};
 use tokio::sync::{broadcast, watch};
 
 /// Tells what changed.
@@ -110,6 +112,28 @@ impl Teller {
         }
         .emit();
         self.event(SinkEventKind::StateTaken { scope });
+    }
+
+    /// The store holds less of a stream than it acknowledged.
+    pub(super) fn went_back(&self, stream: &StreamName, held: Sequence, acknowledged: Sequence) {
+        StoreWentBack {
+            sink: &self.sink,
+            stream,
+            held,
+            acknowledged,
+        }
+        .emit();
+    }
+
+    /// An operator gave up what a store lost.
+    pub(super) fn loss_accepted(&self, loss: &Loss) {
+        LossAccepted {
+            sink: &self.sink,
+            stream: &loss.stream,
+            from: loss.from,
+            to: loss.to,
+        }
+        .emit();
     }
 
     fn breaker_moved(&self, core: &Core) {

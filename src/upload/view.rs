@@ -21,7 +21,8 @@ impl Core {
     fn stream_drained(&self, stream: &StreamName) -> bool {
         let goal = self.goals[stream];
         self.streams.get(stream).is_some_and(|lane| {
-            lane.proved.0 >= self.drain && lane.extent.cursor >= goal && lane.next > goal
+            let proved = lane.proved.0 >= self.drain && !lane.tells_dead();
+            proved && lane.extent.cursor >= goal && lane.next > goal
         })
     }
 

@@ -2,10 +2,12 @@
 
 use super::failure::{Trouble, text};
 use super::options::PostgresOptions;
+use super::remedy::no_connection;
 use super::statements::Statements;
 use super::tls::Connector;
 use std::time::Duration;
 use tokio_postgres::{Client, Statement};
+use tokio_util::task::AbortOnDropHandle;
 
 /// Statements as the database prepared them.
 pub(super) struct Prepared {
@@ -24,8 +26,17 @@ pub(super) struct Prepared {
 
 /// An open connection.
 pub(super) struct Connection {
-    client: Client,
+    line: Line,
     prepared: Prepared,
+}
+
+/// A client, and the task that serves its connection. Both end together: left alone, the task would wait for what the database
+/// still owes, and one that has gone quiet never pays.
+pub(super) struct Line {
+    pub(super) client: Client,
+    /// Whether the database is CockroachDB.
+    pub(super) cockroach: bool,
+    _task: AbortOnDropHandle<()>,
 }
 
 impl Connection {
@@ -34,37 +45,52 @@ impl Connection {
         options: &PostgresOptions,
         timeout: Duration,
     ) -> Result<Self, Trouble> {
-        let client = connect(options).await?;
-        let ms = timeout.as_millis();
+        let line = connect(options, options.connect_timeout(timeout)).await?;
+        let client = &line.client;
+        // A little less, so that the database says itself what it waited for.
+        let ms = (timeout * 9 / 10).as_millis();
         client
             .batch_execute(&format!(
                 "SET statement_timeout = {ms}; SET idle_in_transaction_session_timeout = {ms}"
             ))
             .await?;
-        let prepared = Prepared::new(&client, &Statements::new(options)).await?;
-        Ok(Self { client, prepared })
+        let prepared = Prepared::new(client, &Statements::new(options)).await?;
+        Ok(Self { line, prepared })
+    }
+
+    /// Whether the database is CockroachDB.
+    pub(super) fn is_cockroach(&self) -> bool {
+        self.line.cockroach
     }
 
     pub(super) fn is_open(&self) -> bool {
-        !self.client.is_closed()
+        !self.line.client.is_closed()
     }
 
     pub(super) fn parts(&mut self) -> (&mut Client, &Prepared) {
-        (&mut self.client, &self.prepared)
+        (&mut self.line.client, &self.prepared)
     }
 }
 
-/// A client whose connection is served by a task of its own, which ends with the client.
-pub(super) async fn connect(options: &PostgresOptions) -> Result<Client, Trouble> {
+/// Connects. Each address is waited for that long.
+pub(super) async fn connect(options: &PostgresOptions, timeout: Duration) -> Result<Line, Trouble> {
     let connector = Connector::new(options).map_err(Trouble::Connect)?;
-    let connected = options.database().connect(connector).await;
-    let (client, connection) = connected.map_err(|error| Trouble::Connect(text(&error)))?;
-    tokio::spawn(async move {
+    let mut database = options.database().clone();
+    database.connect_timeout(timeout);
+    let connected = database.connect(connector).await;
+    let (client, connection) =
+        connected.map_err(|error| Trouble::Connect(no_connection(&error, options)))?;
+    let cockroach = connection.parameter("crdb_version").is_some();
+    let task = tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(error = text(&error), "a connection to the database ended");
         }
     });
-    Ok(client)
+    Ok(Line {
+        client,
+        cockroach,
+        _task: AbortOnDropHandle::new(task),
+    })
 }
 
 impl Prepared {

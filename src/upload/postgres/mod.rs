@@ -5,10 +5,11 @@
 //! does the same with the scope's row and its revision.
 //!
 //! The SQL is what CockroachDB has as well: no `COPY`, no `DO`, no advisory locks, no triggers. Many records go as arrays that
-//! one `INSERT` takes apart by `unnest`.
+//! one `INSERT` takes apart by `unnest`, or several where they would be too large for one message.
 //!
 //! [`options`] says where and how, [`tls`] encrypts, [`connection`] holds what is prepared, [`records`] and [`state`] are the
-//! two transactions, [`json`] maps terms, [`schema`] makes the tables, [`failure`] tells what an error means.
+//! two transactions, [`pieces`] makes messages of payloads, [`json`] maps terms, [`schema`] makes the tables, and [`trial`] tries
+//! them, [`failure`] tells what an error means and [`remedy`] what helps.
 //!
 //! Architecture Invariant: a connection on which anything went wrong is never used again, so that no transaction is ever
 //! continued whose state is in doubt.
@@ -18,11 +19,14 @@ mod failure;
 mod json;
 mod names;
 mod options;
+mod pieces;
 mod records;
+mod remedy;
 mod schema;
 mod state;
 mod statements;
 mod tls;
+mod trial;
 
 pub use options::{PostgresOptions, PostgresOptionsError, PostgresTls};
 pub use schema::{InitError, Initialized};
@@ -116,11 +120,7 @@ impl Database {
         match tokio::time::timeout(self.timeout, work).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(trouble)) => Err(self.told(trouble)),
-            Err(_) => Err(Failure::Unknown(format!(
-                "no answer from {} within {}",
-                self.options.label(),
-                humantime::format_duration(self.timeout)
-            ))),
+            Err(_) => Err(Failure::Unknown(remedy::late(self.timeout, &self.options))),
         }
     }
 

@@ -3,15 +3,15 @@
 //! `sslmode` means what libpq means by it. Where the string does not say it: `prefer` for a database on this machine,
 //! `verify-full` for any other.
 
-use crate::config::PostgresConfig;
 pub(super) use crate::config::{Columns, PayloadForm, Tables};
+use crate::config::{PostgresConfig, UrlSource};
 use crate::types::SinkName;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
-/// How long opening a connection may take.
+/// How long opening a connection to one address may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// After this long without a word a peer is asked whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -20,6 +20,7 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
     sink: SinkName,
+    source: UrlSource,
     database: tokio_postgres::Config,
     pub(super) verify: Verify,
     /// Files of certificates.
@@ -91,14 +92,18 @@ impl PostgresOptions {
                 "the connection string names no host; {FORM}"
             )));
         }
+        if database.get_application_name().is_none() {
+            database.application_name("sidekick");
+        }
         database
             .ssl_mode(mode)
-            .connect_timeout(CONNECT_TIMEOUT)
             .keepalives_idle(KEEPALIVE)
             .tcp_user_timeout(2 * KEEPALIVE)
-            .application_name("sidekick");
+            // A standby may be behind: what it says of a watermark is no proof, and it stores nothing.
+            .target_session_attrs(TargetSessionAttrs::ReadWrite);
         let options = Self {
             sink,
+            source: config.url.source().clone(),
             database,
             verify,
             tls,
@@ -115,21 +120,47 @@ impl PostgresOptions {
         &self.database
     }
 
+    /// How long connecting to one address may take, where a request may take `whole`: so that another host is tried in time
+    /// where one does not answer. What the connection string says holds.
+    pub(super) fn connect_timeout(&self, whole: Duration) -> Duration {
+        let hosts = self.database.get_hosts().len().max(1) as u32;
+        let share = CONNECT_TIMEOUT.min(whole * 2 / 3 / hosts);
+        let said = self.database.get_connect_timeout().copied();
+        said.unwrap_or(share)
+    }
+
+    pub(super) fn sink(&self) -> &SinkName {
+        &self.sink
+    }
+
+    /// Where the connection string is, for people.
+    pub(super) fn source(&self) -> String {
+        match &self.source {
+            UrlSource::File(file) => file.display().to_string(),
+            UrlSource::Environment(name) => format!("the variable {name}"),
+        }
+    }
+
     /// Whether connections are never encrypted.
     pub(super) fn is_plain(&self) -> bool {
         self.database.get_ssl_mode() == SslMode::Disable
     }
 
-    /// Where it is: host, port and database.
+    /// Where it is: hosts, ports and database.
     pub(in crate::upload) fn label(&self) -> String {
-        let host = match self.database.get_hosts().first() {
-            Some(Host::Tcp(host)) => host.clone(),
-            Some(Host::Unix(path)) => path.display().to_string(),
-            None => String::new(),
-        };
-        let port = self.database.get_ports().first().unwrap_or(&5432);
+        let ports = self.database.get_ports();
+        let hosts = self.database.get_hosts().iter().enumerate();
+        let hosts: Vec<String> = hosts
+            .map(|(index, host)| {
+                let port = ports.get(index).or(ports.first()).unwrap_or(&5432);
+                match host {
+                    Host::Tcp(host) => format!("{host}:{port}"),
+                    Host::Unix(path) => format!("{}:{port}", path.display()),
+                }
+            })
+            .collect();
         let database = self.database.get_dbname().unwrap_or_default();
-        format!("{host}:{port}/{database}")
+        format!("{}/{database}", hosts.join(","))
     }
 
     /// What to do where tables or columns are missing.
@@ -258,6 +289,13 @@ mod tests {
             options("postgresql://me@db.example/game?connect_timeout=3&sslmode=require").unwrap();
         assert_eq!(said.database.get_ssl_mode(), SslMode::Require);
         assert_eq!(said.verify, Verify::Nothing);
+        // What the string says holds; else each of several hosts gets its share of the time.
+        let second = Duration::from_secs(1);
+        assert_eq!(said.connect_timeout(second), 3 * second);
+        assert_eq!(near.connect_timeout(60 * second), 5 * second);
+        let two = options("postgres://me@127.0.0.1:1,127.0.0.1:2/game").unwrap();
+        assert_eq!(two.connect_timeout(3 * second), second);
+        assert_eq!(two.label(), "127.0.0.1:1,127.0.0.1:2/game");
         assert!(
             options("postgres://me@db.example/game?sslmode=disable")
                 .unwrap()

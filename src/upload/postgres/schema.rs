@@ -1,9 +1,11 @@
 //! Makes the tables where they are missing, and checks those that are there.
 
 use super::connection::connect;
-use super::failure::{Trouble, text};
+use super::failure::Trouble;
 use super::options::{PayloadForm, PostgresOptions};
+use super::remedy;
 use super::statements::{identity, quoted, schema};
+use super::trial;
 use std::time::Duration;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -58,27 +60,22 @@ pub(super) fn sql(options: &PostgresOptions) -> String {
 /// Makes what is missing and checks the rest. Doing so again changes nothing.
 pub(super) async fn init(options: &PostgresOptions) -> Result<Initialized, InitError> {
     let work = async {
-        let client = connect(options)
+        let mut line = connect(options, options.connect_timeout(TIMEOUT))
             .await
             .map_err(|trouble| told(trouble, options))?;
+        let client = &line.client;
         let mut tables = Vec::new();
         for (name, sql) in schema(options) {
-            let made = !exists(&client, &name).await?;
+            let made = !exists(client, options, &name).await?;
             if made {
-                client.batch_execute(&sql).await.map_err(failed)?;
+                let done = client.batch_execute(&sql).await;
+                done.map_err(|error| not_made(&error, &name, options))?;
             }
             tables.push((name, made));
         }
-        check(&client, options).await?;
-        let fresh = format!("'{}'", Uuid::new_v4());
-        client
-            .batch_execute(&identity(options, &fresh))
-            .await
-            .map_err(failed)?;
-        let found = format!("SELECT id FROM {}", quoted(&options.tables.store));
-        let row = client.query_one(&found, &[]).await.map_err(failed)?;
-        let store: Uuid = row.try_get(0).map_err(failed)?;
-        let store = store.to_string();
+        check(client, options).await?;
+        let store = name_store(client, options).await?;
+        trial::run(&mut line, options).await?;
         Ok(Initialized { tables, store })
     };
     let late = || InitError::Database(format!("{} took too long", options.label()));
@@ -92,21 +89,54 @@ fn told(trouble: Trouble, options: &PostgresOptions) -> InitError {
     InitError::Database(failure.to_string())
 }
 
-// By value, for `map_err`.
-#[allow(clippy::needless_pass_by_value)]
-fn failed(error: tokio_postgres::Error) -> InitError {
-    InitError::Database(text(&error))
+fn failed(options: &PostgresOptions) -> impl Fn(tokio_postgres::Error) -> InitError {
+    |error| InitError::Database(remedy::told(&error, options))
+}
+
+fn not_made(error: &tokio_postgres::Error, table: &str, options: &PostgresOptions) -> InitError {
+    let said = super::failure::text(error);
+    let remedy = match error.code().map(SqlState::code) {
+        Some("42501") => format!(
+            "let somebody who may make tables run what  sidekick ctl sink init {} --sql  prints",
+            options.sink()
+        ),
+        Some("3F000") => "make the schema first, or name another in [sink.tables]".to_owned(),
+        _ => return InitError::Database(remedy::told(error, options)),
+    };
+    InitError::Database(format!("table {table} cannot be made: {said}; {remedy}"))
+}
+
+/// The identity of the store, which it is given where it has none.
+async fn name_store(client: &Client, options: &PostgresOptions) -> Result<String, InitError> {
+    let found = format!("SELECT id FROM {}", quoted(&options.tables.store));
+    if client
+        .query_opt(&found, &[])
+        .await
+        .map_err(failed(options))?
+        .is_none()
+    {
+        let fresh = format!("'{}'", Uuid::new_v4());
+        let named = client.batch_execute(&identity(options, &fresh)).await;
+        named.map_err(failed(options))?;
+    }
+    let row = client.query_one(&found, &[]).await;
+    let id = row.and_then(|row| row.try_get::<_, Uuid>(0));
+    Ok(id.map_err(failed(options))?.to_string())
 }
 
 /// Nothing is read; only the name is looked up.
-async fn exists(client: &Client, table: &str) -> Result<bool, InitError> {
+async fn exists(
+    client: &Client,
+    options: &PostgresOptions,
+    table: &str,
+) -> Result<bool, InitError> {
     let found = client
         .prepare(&format!("SELECT 1 FROM {}", quoted(table)))
         .await;
     match found {
         Ok(_) => Ok(true),
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(false),
-        Err(error) => Err(failed(error)),
+        Err(error) => Err(failed(options)(error)),
     }
 }
 
@@ -149,14 +179,16 @@ async fn check(client: &Client, options: &PostgresOptions) -> Result<(), InitErr
     ];
     for (table, columns) in wanted {
         for (column, kind) in columns {
-            check_column(client, table, column, kind).await?;
+            check_column(client, options, table, column, kind).await?;
         }
+        check_others(client, options, table, columns).await?;
     }
     Ok(())
 }
 
 async fn check_column(
     client: &Client,
+    options: &PostgresOptions,
     table: &str,
     column: &str,
     kind: &str,
@@ -170,7 +202,7 @@ async fn check_column(
         if error.code() == Some(&SqlState::UNDEFINED_COLUMN) {
             unfit(format!("it has no column {column} of type {kind}"))
         } else {
-            failed(error)
+            failed(options)(error)
         }
     })?;
     let found = statement
@@ -183,4 +215,28 @@ async fn check_column(
     Err(unfit(format!(
         "its column {column} is of type {found}, not {kind}"
     )))
+}
+
+/// Columns of a user's own get what they have for a default, so they have to have one.
+async fn check_others(
+    client: &Client,
+    options: &PostgresOptions,
+    table: &str,
+    ours: &[(&str, &str)],
+) -> Result<(), InitError> {
+    let sql = "SELECT attname::text FROM pg_catalog.pg_attribute WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped \
+               AND attnotnull AND NOT atthasdef AND attidentity = ''";
+    let rows = client.query(sql, &[&quoted(table)]).await;
+    for row in rows.map_err(failed(options))? {
+        let column: String = row.try_get(0).map_err(failed(options))?;
+        if !ours.iter().any(|(name, _)| *name == column) {
+            return Err(InitError::Unfit {
+                table: table.to_owned(),
+                what: format!(
+                    "its column {column} may not be null and has no default, and sidekick does not fill it"
+                ),
+            });
+        }
+    }
+    Ok(())
 }

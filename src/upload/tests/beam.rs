@@ -94,7 +94,10 @@ fn each_answer_means_what_is_documented() {
     };
     assert_eq!(
         outcome(error("gap", &[("watermark", 4)])),
-        Outcome::Gap { watermark: 4 }
+        Outcome::Gap {
+            store: None,
+            watermark: 4
+        }
     );
     let gap = StateOutcome::Gap { after: 3, rev: 4 };
     assert_eq!(

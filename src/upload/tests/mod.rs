@@ -1,5 +1,6 @@
 //! The core by cases and against a simulated world; the beam protocol by its terms.
 
+mod back;
 mod beam;
 mod cases;
 mod simulation;
@@ -9,6 +10,7 @@ mod verdict;
 use super::breaker::{BreakerOptions, BreakerState};
 use super::core::{Action, Core, Input, StateGoal};
 use super::lane::{Extent, Moment};
+use super::memory::Memory;
 use super::options::SinkOptions;
 use super::outcome::{BuryError, Failure, Outcome, StateOutcome, StoreId};
 use super::status::SinkState;

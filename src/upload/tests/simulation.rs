@@ -46,6 +46,7 @@ pub(super) struct World {
     pub(super) core: Core,
     pub(super) up: Vec<bool>,
     pub(super) remembered: Option<StoreId>,
+    pub(super) began: BTreeMap<StreamName, u64>,
     pub(super) logs: BTreeMap<StreamName, Log>,
     pub(super) held: BTreeMap<StreamName, Held>,
     pub(super) states: BTreeMap<Scope, State>,
@@ -79,6 +80,7 @@ impl World {
             core: Core::new(options.clone(), None, seed),
             up: vec![false; 2],
             remembered: None,
+            began: BTreeMap::new(),
             logs: BTreeMap::from(logs),
             held: BTreeMap::new(),
             states: ["y", "z"]
@@ -100,20 +102,13 @@ impl World {
         for action in self.core.handle(self.now, input) {
             match action {
                 Action::Remember(store) => self.remembered = Some(store),
-                Action::Advance(stream, seq) => {
-                    let log = self.logs.get_mut(&stream).unwrap();
-                    let held = self.held.get(&stream).map_or(0, |held| held.watermark);
-                    assert!(seq <= held, "cursor at {seq}, stored up to {held}");
-                    log.cursor = log.cursor.max(seq);
-                    let passed = self
-                        .poison
-                        .iter()
-                        .filter(|(name, at)| *name == stream && *at <= seq);
-                    for one in passed {
-                        let dropped = self.logs[&stream].has_dropped(one.1);
-                        assert!(dropped || self.buried.contains(one), "{one:?} was passed");
-                    }
+                Action::Begin { stream, began, seq } => {
+                    assert_eq!(self.logs[&stream].cursor, began);
+                    self.began.insert(stream.clone(), began);
+                    self.advance(&stream, seq);
                 }
+                Action::Advance(stream, seq) => self.advance(&stream, seq),
+                Action::TellBack { stream, .. } => panic!("the store kept {stream}"),
                 Action::AdvanceState(scope, rev) => {
                     let state = self.states.get_mut(&scope).unwrap();
                     assert!(rev <= state.held, "{scope} was not stored");
@@ -141,6 +136,22 @@ impl World {
             "{:?}",
             self.core.error()
         );
+    }
+
+    /// The cursor moves to what the store holds, and passes nothing that is nowhere.
+    fn advance(&mut self, stream: &StreamName, seq: u64) {
+        let log = self.logs.get_mut(stream).unwrap();
+        let held = self.held.get(stream).map_or(0, |held| held.watermark);
+        assert!(seq <= held, "cursor at {seq}, stored up to {held}");
+        log.cursor = log.cursor.max(seq);
+        let passed = self
+            .poison
+            .iter()
+            .filter(|(name, at)| name == stream && *at <= seq);
+        for one in passed {
+            let dropped = self.logs[stream].has_dropped(one.1);
+            assert!(dropped || self.buried.contains(one), "{one:?} was passed");
+        }
     }
 
     fn requests(&self) -> usize {
@@ -234,7 +245,11 @@ impl World {
             }
         }
         let seed = self.random.random();
-        self.core = Core::new(self.options.clone(), self.remembered.clone(), seed);
+        let memory = Memory {
+            store: self.remembered.clone(),
+            began: self.began.clone(),
+        };
+        self.core = Core::new(self.options.clone(), memory, seed);
         // It forgets what was refused, and meets it again.
         self.told_refused.clear();
         // Its bucket is full again.
@@ -366,7 +381,10 @@ impl World {
             .clone()
             .all(|seq| sent.records.contains(&seq) || covers(&seq))
         {
-            return Outcome::Gap { watermark };
+            return Outcome::Gap {
+                store: None,
+                watermark,
+            };
         }
         let poison = |seq: &u64| self.poison.contains(&(sent.stream.clone(), *seq));
         if wanted

@@ -11,14 +11,14 @@ defmodule Sidekick.Options do
     * `:retention` - window kept of each stream, `[records: 100_000, bytes: 64 MiB]`; either may be `:infinity`.
       Older batches go; the watermark and the running hash stay. `:streams` in it overrides by stream name:
       `[records: 1000, streams: %{"chat" => [records: 10]}]`
-    * `:max_concurrency` - Khepri transactions under way at once, default 32
+    * `:max_concurrency` - requests that are checked, or whose Khepri transaction is under way, at once, default 32
     * `:max_queue` - uploads that wait beyond these before `:busy` is answered, default 1024
     * `:timeout_ms` - bound on one transaction, default 8000: less than sidekick waits for the answer
     * `:members` - nodes of the Khepri cluster, the same on each (`Sidekick.Store.Cluster`); default just this node
     * `:start_timeout_ms` - how long a start waits for a leader, or for the other members; default 60000
     * `:validate` - `{module, function}` that says of each record, as `function.(stream, payload)`, whether it is to be stored: `:ok`,
       or `{:error, reason}` where it never will be. sidekick then sets it aside among its dead letters and goes on. It is asked in
-      the process that takes all uploads, so it must be quick; what it raises is a refusal. Default `nil`: everything is stored
+      the process of the upload, within `:timeout_ms` for all its records; what it raises is a refusal. Default `nil`: everything is stored
     * `:projections` - what is kept in fast tables too (`Sidekick.Store.Projections`), default `[:streams]`
   """
 
