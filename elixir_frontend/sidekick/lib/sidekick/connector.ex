@@ -67,21 +67,22 @@ defmodule Sidekick.Connector do
     end
   end
 
-  def handle_info({:try, node}, state) do
-    with %{^node => %{connected: false}} <- state.nodes do
+  # The key is that of one time of being configured: who is taken out and put in again is not tried twice as often.
+  def handle_info({:try, node, key}, state) do
+    with %{^node => %{connected: false, key: ^key}} <- state.nodes do
       # In a process of its own: a host that does not answer holds it up for seconds.
       connector = self()
-      spawn(fn -> send(connector, {:tried, node, Node.connect(node)}) end)
+      spawn(fn -> send(connector, {:tried, node, key, Node.connect(node)}) end)
     end
 
     {:noreply, state}
   end
 
-  def handle_info({:tried, node, true}, state), do: {:noreply, up(node, state)}
+  def handle_info({:tried, node, _key, true}, state), do: {:noreply, up(node, state)}
 
-  def handle_info({:tried, node, _failed}, state) do
+  def handle_info({:tried, node, key, _failed}, state) do
     case state.nodes do
-      %{^node => %{connected: false} = entry} -> {:noreply, put(state, node, again(node, entry))}
+      %{^node => %{connected: false, key: ^key} = entry} -> {:noreply, put(state, node, again(node, entry))}
       _ -> {:noreply, state}
     end
   end
@@ -95,8 +96,9 @@ defmodule Sidekick.Connector do
 
   defp add(node, state) do
     connected = node in Node.list(:connected)
-    unless connected, do: send(self(), {:try, node})
-    put(state, node, %{connected: connected, since_ms: now_ms(), pause_ms: @pause_ms_min})
+    key = make_ref()
+    unless connected, do: send(self(), {:try, node, key})
+    put(state, node, %{connected: connected, since_ms: now_ms(), pause_ms: @pause_ms_min, key: key})
   end
 
   defp up(node, state) do
@@ -113,7 +115,7 @@ defmodule Sidekick.Connector do
 
   defp again(node, entry) do
     half = div(entry.pause_ms, 2)
-    Process.send_after(self(), {:try, node}, half + :rand.uniform(half))
+    Process.send_after(self(), {:try, node, entry.key}, half + :rand.uniform(half))
     if entry.pause_ms == @pause_ms_min, do: Logger.warning("no connection to #{node}; trying until there is")
     %{entry | pause_ms: min(entry.pause_ms * 2, @pause_ms_max)}
   end

@@ -30,7 +30,7 @@ defmodule Sidekick.LockTest do
       {Task,
        fn ->
          send(test, {:held, self(), Lock.take(Options.new!(data_dir: dir))})
-         receive do: (:never -> :ok)
+         receive(do: (:never -> :ok))
        end},
       id: make_ref(),
       restart: :temporary

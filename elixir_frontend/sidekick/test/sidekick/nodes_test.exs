@@ -1,6 +1,8 @@
 defmodule Sidekick.NodesTest do
   use ExUnit.Case, async: true
 
+  import ExUnit.CaptureLog
+
   alias Sidekick.Nodes
   alias Sidekick.Test.{Beam, Instance}
 
@@ -19,6 +21,28 @@ defmodule Sidekick.NodesTest do
     Beam.start!(name, hidden: true)
     assert_receive {:sidekick_node, :up, ^node, nil}, 20_000
     assert [%{node: ^node, connected: true}] = Nodes.list(instance.connector)
+  end
+
+  test "a node that is taken out and put in again and again is tried no more often" do
+    instance = Instance.start!()
+    connector = Process.whereis(instance.connector)
+    node = :"nobody@127.0.0.1"
+    1 = :erlang.trace(connector, true, [:receive])
+
+    capture_log(fn ->
+      for _ <- 1..10 do
+        :ok = Nodes.add(node, connector)
+        :ok = Nodes.remove(node, connector)
+      end
+
+      :ok = Nodes.add(node, connector)
+
+      for _ <- 1..11,
+          do: assert_receive({:trace, ^connector, :receive, message} when elem(message, 0) == :tried, 10_000)
+    end)
+
+    # Each failure that counts doubles the pause.
+    assert :sys.get_state(connector).nodes[node].pause_ms <= 1_600
   end
 
   test "a node may be added and removed, and a subscriber leave" do

@@ -90,6 +90,18 @@ defmodule Sidekick.OnceTest do
     assert {:ok, %{"a" => 2}} == Store.state(origin(), "z", instance.store)
   end
 
+  test "a repeated claim of a consumer's turn is answered as the first, and a late one takes nothing from who came after",
+       context do
+    %{instance: instance} = context
+    claim = fn known, token -> fn -> Store.transaction(instance.store, :claim, {"c", known, token}, 5_000) end end
+    {[command], first} = commands(instance, claim.(:none, :one))
+    assert first == {:ok, :one} and repeat(instance, command) == first
+    assert {:ok, :one} = claim.(:none, :two).()
+    assert {:ok, :two} = claim.(:one, :two).()
+    assert repeat(instance, command) == {:ok, :two}
+    assert {:ok, :two} = claim.(:one, :three).()
+  end
+
   test "what a procedure raises is raised here", %{instance: instance} do
     assert_raise FunctionClauseError, fn ->
       Once.run(instance.store, Lifecycle.procedure_path(:upload), [:nonsense], 5_000)

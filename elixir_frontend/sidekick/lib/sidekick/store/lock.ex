@@ -27,7 +27,8 @@ defmodule Sidekick.Store.Lock do
       {:ok, {socket, Path.join(dir, name)}}
     else
       {:error, :in_use} ->
-        {:error, {:data_dir_in_use, %{data_dir: dir, remedy: "stop the other BEAM that has this store open"}}}
+        {:error,
+         {:data_dir_in_use, %{data_dir: dir, remedy: "stop what else has this store open, another BEAM or instance"}}}
 
       {:error, reason} when reason in @unsupported ->
         Logger.warning("#{dir} cannot be locked (#{reason}): see to it that no other BEAM opens the same store")
