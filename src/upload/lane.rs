@@ -221,6 +221,8 @@ pub(super) struct StateLane {
     pub(super) refused_at: Option<Revision>,
     /// Bytes reserved for the request under way.
     pub(super) reserved: u64,
+    /// The store lost some of it, and gets the whole.
+    pub(super) whole: bool,
     /// What the sink refuses in it, while it does.
     pub(super) refusal: Option<Refusal>,
     /// Refused changes are not sent again before.

@@ -7,17 +7,18 @@ use super::names;
 use super::options::PayloadForm;
 use super::records::{Parameter, Payloads, store_id};
 use crate::buffer::StateDelta;
-use crate::types::{Origin, Scope};
+use crate::types::{Origin, Revision, Scope};
 use uuid::Uuid;
 
 /// Applies changes where they start at the stored revision and come from no earlier owner. What was applied already is
-/// answered, not applied again.
+/// answered, not applied again. To `replace` is to apply the whole of a scope wherever it stands.
 pub(super) async fn upload(
     connection: &mut Connection,
     form: PayloadForm,
     origin: Origin,
     scope: &Scope,
     delta: &StateDelta,
+    replace: bool,
 ) -> Result<StateOutcome, Trouble> {
     let origin = Uuid::from_bytes(*origin.as_bytes());
     let scope = names::text(scope.as_bytes());
@@ -42,7 +43,7 @@ pub(super) async fn upload(
     } else if rev >= delta.rev {
         let store = store.clone();
         Some(StateOutcome::Stored { store, rev })
-    } else if rev != delta.after {
+    } else if rev != delta.after && !replace {
         let after = delta.after;
         Some(StateOutcome::Gap { after, rev })
     } else {
@@ -68,7 +69,13 @@ pub(super) async fn upload(
     let deleted: [Parameter<'_>; 3] = [&origin, &scope, &gone];
     let moved: [Parameter<'_>; 4] = [&origin, &scope, &epoch, &rev];
     let (deleted, put, moved) = tokio::join!(
-        transaction.execute(&sql.delete_state, &deleted),
+        async {
+            if replace {
+                transaction.execute(&sql.clear_state, &of).await
+            } else {
+                transaction.execute(&sql.delete_state, &deleted).await
+            }
+        },
         transaction.execute(&sql.put_state, &put),
         transaction.execute(&sql.move_scope, &moved),
     );
@@ -78,4 +85,29 @@ pub(super) async fn upload(
     transaction.commit().await.map_err(Trouble::Commit)?;
     let rev = delta.rev;
     Ok(StateOutcome::Stored { store, rev })
+}
+
+/// Whether a scope stands where it was acknowledged.
+pub(super) async fn holds(
+    connection: &mut Connection,
+    origin: Origin,
+    scope: &Scope,
+    acknowledged: Revision,
+) -> Result<StateOutcome, Trouble> {
+    let origin = Uuid::from_bytes(*origin.as_bytes());
+    let scope = names::text(scope.as_bytes());
+    let of: [Parameter<'_>; 2] = [&origin, &scope];
+    let (client, sql) = connection.parts();
+    let (store, held) = tokio::try_join!(
+        client.query_opt(&sql.store, &[]),
+        client.query_opt(&sql.scope, &of),
+    )?;
+    let store = store_id(store)?;
+    let rev = held.map_or(Ok(0), |row| row.try_get::<_, i64>(0))? as u64;
+    Ok(if rev < acknowledged {
+        let after = acknowledged;
+        StateOutcome::Gap { after, rev }
+    } else {
+        StateOutcome::Stored { store, rev }
+    })
 }
