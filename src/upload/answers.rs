@@ -19,11 +19,17 @@ impl Core {
         actions: &mut Vec<Action>,
     ) {
         self.under_way = self.under_way.saturating_sub(1);
+        let most = self.options.batch_records;
         let lane = self.lane(stream, extent);
         lane.busy = false;
         lane.see(extent, now);
         let reserved = std::mem::take(&mut lane.reserved);
         let known = lane.watermark;
+        match (&outcome, sent) {
+            (Outcome::Failed(Failure::Late(_)), Some(1..)) => lane.hope_for_less(),
+            (Outcome::Stored { .. }, Some(_)) => lane.hope_for_more(most),
+            _ => {}
+        }
         if let Some(bucket) = &mut self.bucket {
             bucket.settle(reserved, sent.unwrap_or(0));
         }
@@ -341,7 +347,7 @@ impl Core {
 
     fn failed(&mut self, now: Moment, failure: Failure, what: &str) {
         match failure {
-            Failure::NotDone(reason) | Failure::Unknown(reason) => {
+            Failure::NotDone(reason) | Failure::Unknown(reason) | Failure::Late(reason) => {
                 // Another node may answer where this one does not.
                 if let Some(target) = self.target {
                     self.preferred = (target + 1) % self.options.to.count();

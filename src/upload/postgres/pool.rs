@@ -22,7 +22,7 @@ impl Database {
         match tokio::time::timeout(self.timeout, work).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(trouble)) => Err(self.told(trouble)),
-            Err(_) => Err(Failure::Unknown(remedy::late(self.timeout, &self.options))),
+            Err(_) => Err(Failure::Late(remedy::late(self.timeout, &self.options))),
         }
     }
 

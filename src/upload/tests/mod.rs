@@ -4,6 +4,7 @@ mod back;
 mod beam;
 mod cases;
 mod simulation;
+mod slow;
 mod states;
 mod verdict;
 
