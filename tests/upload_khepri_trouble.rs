@@ -55,8 +55,9 @@ async fn what_the_ingest_refuses_lies_among_the_dead_letters_and_is_offered_agai
     let (me, there) = (unique("sidekick"), unique("frontend"));
     let side = Side::start(dir.path(), Start::First, &me, epmd.port, &[&there]).await;
     let judged = ", {validate, {judge, judge}}";
-    let mut frontend = Frontend::start_with(&there, epmd.port, store.path(), judged).await;
+    let mut frontend = Frontend::boot(&there, epmd.port, None).await;
     frontend.beam.eval(JUDGE).await;
+    frontend.serve(&there, store.path(), judged).await;
     side.append("events", 1, 100).await;
     proves(&side, 100).await;
     let sevens: Vec<u64> = (1..=100).filter(|n| n % 10 == 7).collect();

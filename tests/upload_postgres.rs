@@ -17,9 +17,10 @@ use cutter::{Cut, Cutter};
 use postgres::{Place, Postgres, client, sql};
 use rand::Rng;
 use sidekick::config::Columns;
-use sidekick::upload::SinkState;
+use sidekick::upload::{BreakerOptions, BreakerState, SinkState};
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use uploader::{Side, config, expected_state, faults, state};
 
 fn postgres_port() -> u16 {
@@ -186,6 +187,55 @@ async fn transactions_that_the_database_refuses_for_now_are_tried_again() {
     assert_eq!(side.status().error, None);
 }
 
+/// Takes the rows of all watermarks again and again, and lets them be as they are. CockroachDB rolls back whoever else has them.
+async fn rival(place: &Place, done: &CancellationToken) {
+    let client = client(&place.url).await.unwrap();
+    let begin = if place.is_cockroach() {
+        "BEGIN PRIORITY HIGH"
+    } else {
+        "BEGIN"
+    };
+    let take = format!("{begin}; UPDATE sidekick_watermarks SET seq = seq; COMMIT");
+    while !done.is_cancelled() {
+        if client.batch_execute(&take).await.is_err() {
+            client.batch_execute("ROLLBACK").await.unwrap();
+        }
+        // sleep: the rival leaves room for others
+        tokio::time::sleep(Duration::from_millis(rand::rng().random_range(0..30))).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rival_for_the_watermarks_makes_nothing_arrive_twice() {
+    for place in Place::all().await {
+        let dir = TempDir::new().unwrap();
+        let side = Side::start(dir.path(), &config(&place.url)).await;
+        side.init().await;
+        let mut events = side.upload.events();
+        let done = CancellationToken::new();
+        let feed = async {
+            for n in 0..60 {
+                side.number("events", 1 + n * 50, 50).await;
+                side.number("chat", 1 + n * 50, 50).await;
+                // sleep: uploads of different sizes, while the rival is about
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            side.drain().await;
+            done.cancel();
+        };
+        tokio::join!(rival(&place, &done), feed);
+        let refused = std::iter::from_fn(|| events.try_recv().ok())
+            .filter(|event| format!("{event:?}").contains("40001"))
+            .count();
+        assert_eq!(refused > 0, place.is_cockroach(), "{refused} refusals");
+        let client = client(&place.url).await.unwrap();
+        for name in ["events", "chat"] {
+            assert_eq!(faults(&client, name, 3000).await, [""; 0], "{}", place.name);
+        }
+        side.stop().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_schema_is_told_with_its_remedy_and_made() {
     for place in Place::all().await {
@@ -262,6 +312,30 @@ async fn a_missing_schema_is_told_with_its_remedy_and_made() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_were_made_end_the_wait_for_them() {
+    let (server, dir) = (Postgres::start().await, TempDir::new().unwrap());
+    let settings = config(&server.url("postgres"));
+    let mut options = Side::options("db", &settings);
+    // One that the test would not outlive.
+    options.breaker = BreakerOptions {
+        failures: 2,
+        open_min: Duration::from_secs(3600),
+        open_max: Duration::from_secs(3600),
+    };
+    let side = Side::start_sinks(dir.path(), vec![options]).await;
+    side.number("events", 1, 10).await;
+    eventually("the breaker opens", async || {
+        side.status().breaker == BreakerState::Open
+    })
+    .await;
+    side.init().await;
+    side.cursor_at("events", 10).await;
+    let client = client(&server.url("postgres")).await.unwrap();
+    assert_eq!(faults(&client, "events", 10).await, [""; 0]);
+    side.stop().await;
+}
+
 /// Another store under the same address must not be taken for the one that holds the records.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_in_anothers_place_halts_the_sink() {
@@ -282,6 +356,35 @@ async fn a_store_in_anothers_place_halts_the_sink() {
         let error = side.status().error.unwrap();
         assert!(error.contains("the store is another one"), "{error}");
         assert_eq!(side.cursor("events"), 10, "{}", place.name);
+        side.stop().await;
+    }
+}
+
+/// A second writer is no fault of the record that finds its place taken: nothing is passed over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_of_anothers_in_the_way_halts_the_sink() {
+    for place in Place::all().await {
+        let dir = TempDir::new().unwrap();
+        let side = Side::start(dir.path(), &config(&place.url)).await;
+        side.init().await;
+        side.number("events", 1, 10).await;
+        side.cursor_at("events", 10).await;
+        let another = "INSERT INTO sidekick_records (origin, stream, seq, at_ms, node, payload)
+            SELECT origin, stream, 13, at_ms, 'another', payload FROM sidekick_records WHERE seq = 1";
+        sql(&place.url, another).await.unwrap();
+        side.number("events", 11, 10).await;
+        eventually("the sink halts", async || {
+            side.status().state == SinkState::Halted
+        })
+        .await;
+        let status = side.status();
+        let error = status.error.unwrap();
+        assert!(
+            error.contains("record above the watermark"),
+            "{}: {error}",
+            place.name
+        );
+        assert_eq!(status.dead_letters, 0, "{}", place.name);
         side.stop().await;
     }
 }

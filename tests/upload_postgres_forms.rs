@@ -23,13 +23,14 @@ use num_bigint::BigInt;
 use postgres::{Place, Postgres, client, own};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use sidekick::buffer::{Buffer, Options};
+use sidekick::buffer::{Buffer, Change, Options};
 use sidekick::config::{PayloadForm, PostgresConfig};
 use sidekick::etf::{self, Term};
-use sidekick::types::StreamName;
+use sidekick::types::{Key, StreamName};
 use sidekick_binary::Sidekick;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 use tempfile::TempDir;
 use uploader::{Side, config, faults, stream};
 
@@ -146,6 +147,53 @@ async fn bytea_holds_the_external_term_and_any_stream_has_a_name() {
             etf::encode(&Term::int(7)).to_vec()
         );
         assert!(row.get::<_, i64>(1) > 0);
+        side.stop().await;
+    }
+}
+
+/// CockroachDB takes messages of 16 MiB, PostgreSQL those of 1 GiB. A character that JSON has to escape takes six bytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_for_one_message_goes_in_several_and_holds_up_nothing_else() {
+    for place in Place::all().await {
+        let dir = TempDir::new().unwrap();
+        let mut options = Side::options("db", &config(&place.url));
+        options.batch_bytes = 8 << 20;
+        options.timeout = Duration::from_secs(30);
+        let side = Side::start_sinks(dir.path(), vec![options]).await;
+        side.init().await;
+        let large = |bytes: usize| Term::map([("text", Term::text(&"\u{1}".repeat(bytes)))]);
+        let put = |n: usize| {
+            let key = Key::try_from(format!("key {n}").as_str()).unwrap();
+            Change::Put(key, etf::encode(&large(1 << 19)))
+        };
+        let changes = (0..6).map(put).collect();
+        side.buffer
+            .change(&uploader::scope(), changes)
+            .await
+            .unwrap();
+        side.append("events", &vec![large(1 << 19); 7]).await;
+        side.append("events", &[large(3 << 20)]).await;
+        side.append("events", &[large(1)]).await;
+        side.drain().await;
+
+        let client = client(&place.url).await.unwrap();
+        let sql = "SELECT seq, length(payload->>'text')::int8 FROM sidekick_records ORDER BY seq";
+        let rows = client.query(sql, &[]).await.unwrap();
+        let stored: Vec<(i64, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let mut expected: Vec<(i64, i64)> = (1..=7).map(|seq| (seq, 1 << 19)).collect();
+        let dead = side.upload.dead(&uploader::sink()).await.unwrap();
+        if place.is_cockroach() {
+            assert_eq!((dead.len(), dead[0].seq), (1, 8), "{dead:?}");
+            assert!(dead[0].error.contains("max_read_buffer_message_size"));
+        } else {
+            assert_eq!(dead.len(), 0, "{dead:?}");
+            expected.push((8, 3 << 20));
+        }
+        expected.push((9, 1));
+        assert_eq!(stored, expected, "{}", place.name);
+        let sql = "SELECT count(*), min(length(value->>'text'))::int8 FROM sidekick_state";
+        let row = client.query_one(sql, &[]).await.unwrap();
+        assert_eq!((row.get(0), row.get(1)), (6_i64, 1_i64 << 19));
         side.stop().await;
     }
 }

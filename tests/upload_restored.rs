@@ -136,8 +136,12 @@ async fn a_watermark_alone_that_was_set_back_halts_the_sink_and_buries_nothing()
         let side = pinned(dir.path(), &place.url).await;
         side.init().await;
         // Whatever order the columns of the key have.
-        let key = "ALTER TABLE sidekick_records DROP CONSTRAINT sidekick_records_pkey; ALTER TABLE sidekick_records ADD PRIMARY KEY (seq, stream, \
-                   origin)";
+        let key = if place.is_cockroach() {
+            "ALTER TABLE sidekick_records ALTER PRIMARY KEY USING COLUMNS (seq, stream, origin)"
+        } else {
+            "ALTER TABLE sidekick_records DROP CONSTRAINT sidekick_records_pkey; ALTER TABLE sidekick_records ADD PRIMARY KEY (seq, stream, \
+             origin)"
+        };
         sql(&place.url, key).await.unwrap();
         side.number("events", 1, 20).await;
         assert!(drains(&side).await);

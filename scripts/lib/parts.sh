@@ -159,6 +159,7 @@ part_web() {
     env -C "$web" MIX_ENV=test mix compile --warnings-as-errors || return 1
     env -C "$web" MIX_ENV=test SIDEKICK_BIN="$binary" SIDEKICK_TEST_ALL=1 mix test || status=1
     web_story || status=1
+    web_kept_demo || status=1
     return "$status"
 }
 count_web() {

@@ -87,3 +87,24 @@ web_story() {
     rm -rf "$dir"
     return "$status"
 }
+
+# What `scripts/demo --keep` leaves running: its panel has to answer where the demo says that it is, until `--stop`.
+web_kept_demo() {
+    local dir status=0 url
+    dir=$(mktemp -d)
+    ./scripts/demo --keep --dir "$dir/demo" >"$dir/log" 2>&1 || status=$?
+    url=$(grep -oE 'The panel: http://[0-9.:]+' "$dir/log" | cut -d' ' -f3)
+    if ((status == 0)) && [[ $url ]] && elixir -e '
+        {:ok, _} = Application.ensure_all_started(:inets)
+        {:ok, {{_, 200, _}, _, body}} = :httpc.request(:get, {~c"#{hd(System.argv())}/login", []}, [timeout: 20_000], [])
+        true = to_string(body) =~ "password"' "$url"; then
+        printf '1 passed, 0 failed, 0 skipped\n'
+    else
+        cat "$dir/log"
+        fail "the panel of scripts/demo --keep does not answer${url:+ at $url}"
+        status=1
+    fi
+    ./scripts/demo --stop --dir "$dir/demo" || status=1
+    rm -rf "$dir"
+    return "$status"
+}

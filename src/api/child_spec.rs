@@ -173,6 +173,9 @@ pub fn to_child(spec: &ServerSpec) -> OtpChild {
             }),
         ),
     ];
+    if let Some(directory) = &spec.directory {
+        options.push(("directory", Term::text(&directory.to_string_lossy())));
+    }
     if spec.standby > 0 {
         options.push(("standby", Term::int(spec.standby)));
     }
@@ -239,6 +242,7 @@ mod tests {
             ("command", command()),
             ("max_restarts", Term::int(9)),
             ("standby", Term::int(1)),
+            ("directory", Term::text("/games/arena")),
         ])))
         .expect("valid");
         assert_eq!(read.command, ["godot", "--headless"]);

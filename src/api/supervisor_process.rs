@@ -61,6 +61,7 @@ async fn answer(parts: &Arc<Parts>, request: &Term) -> Term {
     match request.as_tuple() {
         Some([kind, argument]) => match kind.as_atom().map(Atom::as_str) {
             Some("start_child") => start_child(parts, argument).await,
+            Some("check_child") => check_child(parts, argument),
             Some("restart_child") => restart_child(parts, argument).await,
             Some("terminate_child") => terminate_child(parts, argument).await,
             Some("delete_child") => delete_child(parts, argument).await,
@@ -181,24 +182,10 @@ async fn start_child(parts: &Arc<Parts>, argument: &Term) -> Term {
             None => refused("already_present"),
         };
     }
-    // As in OTP, where the function of a start does not exist.
-    let called = otp_child::mfa(&child.start).is_some_and(|(module, function, _)| {
-        *module == child_spec::MODULE && *function == "start_link"
-    });
-    if !called {
-        return failed(&child, child.undefined());
-    }
-    let spec = match child_spec::from_child(&child) {
+    let spec = match acceptable(parts, &child) {
         Ok(spec) => spec,
-        Err(error) => {
-            let text = Term::text(&error.to_string());
-            return failed(&child, Term::tuple([Term::atom("bad_options"), text]));
-        }
+        Err(refusal) => return refusal,
     };
-    if !allowed(parts, &spec) {
-        let remedy = "the configuration holds no such command; say [node] allow_start = \"any\" to let peers start any";
-        return Term::error("not_allowed", Term::map([("detail", Term::text(remedy))]));
-    }
     forget_ended(parts, &spec.id).await;
     if parts.supervisor.servers().len() >= CHILDREN_MAX {
         return refused("max_children");
@@ -217,6 +204,41 @@ async fn start_child(parts: &Arc<Parts>, argument: &Term) -> Term {
             failed(&child, what)
         }
     }
+}
+
+/// Whether a start of this child would be refused for what it says; starts nothing. It may be there already: so who wants to replace
+/// a child learns before the old one is gone that the new one would not be taken.
+fn check_child(parts: &Parts, argument: &Term) -> Term {
+    match OtpChild::parse(argument) {
+        Ok(child) => match acceptable(parts, &child) {
+            Ok(_) => Term::atom("ok"),
+            Err(refusal) => refusal,
+        },
+        Err(what) => error_term(what),
+    }
+}
+
+/// What a child that OTP accepts means for us, or the refusal.
+fn acceptable(parts: &Parts, child: &OtpChild) -> Result<ServerSpec, Term> {
+    // As in OTP, where the function of a start does not exist.
+    let called = otp_child::mfa(&child.start).is_some_and(|(module, function, _)| {
+        *module == child_spec::MODULE && *function == "start_link"
+    });
+    if !called {
+        return Err(failed(child, child.undefined()));
+    }
+    let spec = child_spec::from_child(child).map_err(|error| {
+        let text = Term::text(&error.to_string());
+        failed(child, Term::tuple([Term::atom("bad_options"), text]))
+    })?;
+    if !allowed(parts, &spec) {
+        let remedy = "the configuration holds no such command; say [node] allow_start = \"any\" to let peers start any";
+        return Err(Term::error(
+            "not_allowed",
+            Term::map([("detail", Term::text(remedy))]),
+        ));
+    }
+    Ok(spec)
 }
 
 /// Makes room: OTP knows nothing of temporary children that ended, we keep the youngest of them for a look at their logs.

@@ -311,12 +311,16 @@ impl Upload {
         handle.ok_or(SinkError::Unknown)
     }
 
-    /// Makes the tables of a sink of kind `postgres` where they are missing, and checks those that are there.
+    /// Makes the tables of a sink of kind `postgres` where they are missing, and checks those that are there. A sink that waits
+    /// after failures, as one does that missed its tables, tries again at once.
     ///
     /// # Errors
     /// Says what the database refused, or what is wrong with a table.
     pub async fn init(&self, sink: &SinkName) -> Result<Initialized, InitError> {
-        self.database(sink)?.init().await
+        let initialized = self.database(sink)?.init().await?;
+        // A sink that has ended has nothing to try; its tables are made all the same.
+        let _ = self.retry(sink).await;
+        Ok(initialized)
     }
 
     /// The statements by which [`init`](Self::init) makes them.

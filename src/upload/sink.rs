@@ -209,6 +209,8 @@ impl Sink {
             self.look().await;
         }
         if !self.drains.is_empty() {
+            // First, so that who is told finds a status that agrees.
+            self.report();
             let now = self.now();
             self.drains
                 .tell(now, &self.core, &self.requests.options.name);

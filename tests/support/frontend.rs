@@ -65,22 +65,21 @@ pub struct Frontend {
 impl Frontend {
     /// Starts the BEAM and the library on this folder; done once uploads are taken.
     pub async fn start(name: &str, epmd_port: u16, dir: &Path) -> Self {
-        Self::start_with(name, epmd_port, dir, "").await
+        let mut frontend = Self::boot(name, epmd_port, None).await;
+        frontend.serve(name, dir, "").await;
+        frontend
     }
 
-    /// The same with further options, each as Erlang behind a comma.
-    pub async fn start_with(name: &str, epmd_port: u16, dir: &Path, options: &str) -> Self {
-        let mut frontend = Self::boot(name, epmd_port, None).await;
+    /// Starts the library in a BEAM of this name, with further options, each as Erlang behind a comma.
+    pub async fn serve(&mut self, name: &str, dir: &Path, options: &str) {
         let spec = child_spec(dir, &[name], options);
-        frontend
-            .beam
+        self.beam
             .eval(&format!(
                 "{{ok, _}} = application:ensure_all_started(sidekick),
                  {{ok, _}} = supervisor:start_child('Elixir.Sidekick.ApplicationSupervisor', {spec}),
                  io:setopts([{{binary, false}}])."
             ))
             .await;
-        frontend
     }
 
     /// The BEAM alone, with the library in its path; what it has to say goes to a file where there is one.

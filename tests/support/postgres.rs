@@ -198,18 +198,23 @@ impl Place {
             server: Some(server),
         }];
         if let Ok(url) = std::env::var("SIDEKICK_TEST_COCKROACH_URL") {
-            let database = format!("sidekick_{:08x}", rand::random::<u32>());
-            let made = sql(&url, &format!("CREATE DATABASE {database}")).await;
-            made.unwrap();
-            let (base, query) = url.split_once('?').unwrap_or((&url, ""));
-            let server = base.rsplit_once('/').map_or(base, |(server, _)| server);
             places.push(Self {
                 name: "cockroach",
-                url: format!("{server}/{database}?{query}"),
+                url: fresh_database(&url).await,
                 server: None,
             });
         }
         places
+    }
+
+    /// Another fresh database of the same server.
+    pub async fn another(&self) -> String {
+        fresh_database(&self.url).await
+    }
+
+    /// Whether it is CockroachDB.
+    pub fn is_cockroach(&self) -> bool {
+        self.server.is_none()
     }
 
     /// The address, and the same URL with another port.
@@ -223,6 +228,16 @@ impl Place {
         let there = format!("127.0.0.1:{port}");
         (address.clone(), self.url.replacen(&address, &there, 1))
     }
+}
+
+/// Makes a database beside this one, and gives its URL.
+async fn fresh_database(url: &str) -> String {
+    let database = format!("sidekick_{:08x}", rand::random::<u32>());
+    let made = sql(url, &format!("CREATE DATABASE {database}")).await;
+    made.unwrap();
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    let server = base.rsplit_once('/').map_or(base, |(server, _)| server);
+    format!("{server}/{database}?{query}")
 }
 
 /// A client of the test's own.

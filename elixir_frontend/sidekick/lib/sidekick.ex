@@ -8,7 +8,8 @@ defmodule Sidekick do
       iex> Sidekick.servers(:"sidekick@127.0.0.1")
       {:ok, [%{id: "lobby", state: :running, os_pid: 4242, ...}]}
 
-  Answers are `:ok`, `{:ok, value}` or `{:error, %Sidekick.Error{}}`. A node that is away is an error, never an exit. Each
+  Answers are `:ok`, `{:ok, value}` or `{:error, %Sidekick.Error{}}`. A node that is away is an error, never an exit; an option that
+  no function has, or a node that is no atom, is the caller's mistake and raises `ArgumentError`. Each
   function has a twin with `!` that gives the value alone or raises the error; only `stream!/3` and `events!/3` are more
   than that: lazy enumerables.
 
@@ -30,7 +31,6 @@ defmodule Sidekick do
 
   import Sidekick.Client.Bang, only: [bang: 1]
 
-  @timeout_ms 5_000
   # sidekick gives the database 30 s.
   @init_sink_ms 35_000
   @deadline_ms 60_000
@@ -305,12 +305,18 @@ defmodule Sidekick do
 
   bang forget_sink(node :: node(), sink :: binary(), opts :: [option()]) :: :ok
 
-  @doc "Makes the tables of a sink of kind `postgres` where they are missing, and checks those that are there."
-  @spec init_sink(node(), binary(), [option()]) :: result(map())
-  def init_sink(node, sink, opts \\ []),
-    do: request(node, {:init_sink, sink}, Keyword.put_new(opts, :timeout, @init_sink_ms))
+  @doc """
+  Makes the tables of a sink of kind `postgres` where they are missing, and checks those that are there. With `sql: true` it only gives
+  the statements, for whoever may run them.
+  """
+  @spec init_sink(node(), binary(), [option() | {:sql, boolean()}]) :: result(map())
+  def init_sink(node, sink, opts \\ []) do
+    {sql, opts} = Keyword.pop(opts, :sql, false)
+    request = if sql, do: {:init_sink, sink, %{sql: true}}, else: {:init_sink, sink}
+    request(node, request, Keyword.put_new(opts, :timeout, @init_sink_ms))
+  end
 
-  bang init_sink(node :: node(), sink :: binary(), opts :: [option()]) :: map()
+  bang init_sink(node :: node(), sink :: binary(), opts :: [option() | {:sql, boolean()}]) :: map()
 
   @doc "Waits until every sink has stored what is in the journal now, at most `deadline:` ms (default 60 s)."
   @spec drain_sinks(node(), [work_option()]) :: done()
@@ -361,7 +367,7 @@ defmodule Sidekick do
   @doc "Asks the script of a game server (its call handler), and gives what that returns."
   @spec call_game(node(), id(), term(), [option()]) :: result(term())
   def call_game(node, id, term, opts \\ []) do
-    with {:ok, pid} <- pid(node, id, opts), do: Call.game(node, pid, term, Keyword.get(opts, :timeout, @timeout_ms))
+    with {:ok, pid} <- pid(node, id, opts), do: Call.game(node, pid, term, opts)
   end
 
   bang call_game(node :: node(), id :: id(), term :: term(), opts :: [option()]) :: term()
@@ -432,14 +438,13 @@ defmodule Sidekick do
 
   @doc "Any request of the node's protocol, for one that this version has no function for."
   @spec request(node(), term(), [option()]) :: :ok | {:ok, term()} | {:error, Error.t()}
-  def request(node, request, opts \\ []), do: Call.request(node, request, Keyword.get(opts, :timeout, @timeout_ms))
+  def request(node, request, opts \\ []), do: Call.request(node, request, opts)
 
   bang request(node :: node(), request :: term(), opts :: [option()]) :: term()
 
   @doc "The same request to many nodes at once; takes no longer than one of them."
   @spec multi_request([node()], term(), [option()]) :: %{node() => :ok | {:ok, term()} | {:error, Error.t()}}
-  def multi_request(nodes, request, opts \\ []),
-    do: Call.multi(nodes, request, Keyword.get(opts, :timeout, @timeout_ms))
+  def multi_request(nodes, request, opts \\ []), do: Call.multi(nodes, request, opts)
 
   defp work(node, request, opts) do
     deadline = Keyword.get(opts, :deadline, @deadline_ms)

@@ -81,6 +81,15 @@ defmodule Sidekick.IntegrationTest do
     assert {:ok, %{"k" => %{"x" => 1}}} == Sidekick.state(node, "world")
   end
 
+  test "a sink that is configured keeps its cursors, so that nothing is trimmed that it lacks" do
+    %{node: node} = Binary.start!()
+    {:ok, %{last: 3}} = Sidekick.append(node, "events", [1, 2, 3])
+    assert {:error, %Error{code: :in_use, details: %{detail: remedy}}} = Sidekick.forget_sink(node, "khepri")
+    assert remedy =~ "take it out of the configuration"
+    assert {:ok, %{cursors: %{"khepri" => 0}, lag: %{"khepri" => %{records: 3}}}} = Sidekick.stream(node, "events")
+    assert {:error, %Error{code: :not_found}} = Sidekick.forget_sink(node, "other")
+  end
+
   test "events arrive at who subscribed" do
     %{node: node} = Binary.start!()
     assert {:ok, ref} = Sidekick.subscribe(node, [:servers, {:stream, "events"}])

@@ -26,12 +26,27 @@ defmodule SidekickTest do
 
   test "a node without sidekick is an error" do
     assert {:error, %Error{code: :no_sidekick} = error} = Sidekick.info(node())
-    assert Exception.message(error) == "no_sidekick (#{node()})"
+
+    assert Exception.message(error) ==
+             "no_sidekick (#{node()}); the node is up, but it is no sidekick, or one that is just starting"
+
+    assert %{:"nobody@127.0.0.1" => {:error, away}} =
+             answers = Sidekick.multi_request([node(), :"nobody@127.0.0.1", node()], :info)
+
+    assert answers[node()] == {:error, error} and away.code == :not_connected
+    assert Exception.message(away) =~ ~r/same cookie, and reachable from #{node()}/
   end
 
   test "no answer in time is an error" do
     answer(fn _, state -> {:noreply, state} end)
     assert {:error, %Error{code: :timeout}} = Sidekick.info(node(), timeout: 20)
+
+    assert %{:"nobody@127.0.0.1" => {:error, %Error{code: :not_connected}}} =
+             answers = Sidekick.multi_request([node(), :"nobody@127.0.0.1"], :info, timeout: 20)
+
+    assert {:error, %Error{code: :timeout}} = answers[node()]
+    # What comes late is dropped.
+    assert Process.info(self(), :messages) == {:messages, []}
   end
 
   test "sidekick's own errors and odd answers are errors" do
@@ -86,6 +101,7 @@ defmodule SidekickTest do
           {fn -> Sidekick.sinks(n) end, :sinks},
           {fn -> Sidekick.forget_sink(n, "k") end, {:forget_sink, "k"}},
           {fn -> Sidekick.init_sink(n, "k") end, {:init_sink, "k"}},
+          {fn -> Sidekick.init_sink(n, "k", sql: true) end, {:init_sink, "k", %{sql: true}}},
           {fn -> Sidekick.drain_sinks(n) end, {:drain_sinks, 60_000}},
           {fn -> Sidekick.drain_sinks(n, deadline: 7) end, {:drain_sinks, 7}},
           {fn -> Sidekick.drain_sink(n, "k") end, {:drain_sink, "k", %{timeout_ms: 60_000}}},
@@ -101,6 +117,36 @@ defmodule SidekickTest do
     end
 
     assert_raise ArgumentError, fn -> Sidekick.append(n, "s", [1], batch: 3) end
+  end
+
+  test "what only the caller can have mistaken raises, and says what" do
+    n = node()
+
+    for {call, named} <- [
+          {fn -> Sidekick.info("sidekick@127.0.0.1") end, ~s(got "sidekick@127.0.0.1")},
+          {fn -> Sidekick.info(nil) end, "got nil"},
+          {fn -> Sidekick.multi_request([n, "x"], :info) end, ~s(got "x")},
+          {fn -> Sidekick.info(n, timeuot: 1) end, ":timeuot"},
+          {fn -> Sidekick.servers!(n, timeout: -1) end, ":timeout must"},
+          {fn -> Sidekick.stop_server(n, "a", deadlin: 1) end, ":deadlin"},
+          {fn -> Sidekick.stream!(n, "s", batch: 0) end, ":batch"},
+          {fn -> Sidekick.stream!(n, "s", follow: :yes) end, ":follow"},
+          {fn -> Sidekick.stream!(n, "s", from: 0) end, ":from"},
+          {fn -> Sidekick.stream!(n, "s", form: 1) end, ":form"},
+          {fn -> Sidekick.events!(n, :servers, max_que: 1) end, ":max_que"}
+        ] do
+      error = assert_raise ArgumentError, call
+      assert Exception.message(error) =~ named
+    end
+  end
+
+  test "a game that has not said hello is told from a node that is away" do
+    answer(fn {:drain_server, "lobby"}, s ->
+      {:reply, {:error, {:not_connected, %{detail: "lobby has no session"}}}, s}
+    end)
+
+    assert {:error, %Error{code: :no_session} = error} = Sidekick.drain_server(node(), "lobby")
+    assert Exception.message(error) =~ "lobby has no session"
   end
 
   test "events that wait for a slow consumer are bounded; what went is told, and the subscription ends with it" do
@@ -121,7 +167,7 @@ defmodule SidekickTest do
     events = node() |> Sidekick.events!(:servers, max_queue: 3) |> Enum.take(4)
     assert [%{type: :lagged, data: %{missed: 7}}, %{seq: 8}, %{seq: 9}, %{seq: 10, data: %{id: "lobby"}}] = events
     assert_receive {:unsubscribed, ^ref}
-    assert_raise ArgumentError, fn -> Enum.take(Sidekick.events!(node(), :servers, max_queue: 0), 1) end
+    assert_raise ArgumentError, fn -> Sidekick.events!(node(), :servers, max_queue: 0) end
   end
 
   defp event(n), do: %{topic: :servers, type: :state, seq: n, at_ms: n, id: "lobby"}

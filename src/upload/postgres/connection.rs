@@ -36,6 +36,8 @@ pub(super) struct Connection {
 /// still owes, and one that has gone quiet never pays.
 pub(super) struct Line {
     pub(super) client: Client,
+    /// Whether the database is CockroachDB.
+    pub(super) cockroach: bool,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -58,6 +60,11 @@ impl Connection {
         Ok(Self { line, prepared })
     }
 
+    /// Whether the database is CockroachDB.
+    pub(super) fn is_cockroach(&self) -> bool {
+        self.line.cockroach
+    }
+
     pub(super) fn is_open(&self) -> bool {
         !self.line.client.is_closed()
     }
@@ -75,6 +82,7 @@ pub(super) async fn connect(options: &PostgresOptions, timeout: Duration) -> Res
     let connected = database.connect(connector).await;
     let (client, connection) =
         connected.map_err(|error| Trouble::Connect(no_connection(&error, options)))?;
+    let cockroach = connection.parameter("crdb_version").is_some();
     let task = tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(error = text(&error), "a connection to the database ended");
@@ -82,6 +90,7 @@ pub(super) async fn connect(options: &PostgresOptions, timeout: Duration) -> Res
     });
     Ok(Line {
         client,
+        cockroach,
         _task: AbortOnDropHandle::new(task),
     })
 }

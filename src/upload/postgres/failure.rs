@@ -6,6 +6,10 @@ use super::remedy::{is_partition, told};
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
+/// Near the largest message that CockroachDB takes where its setting `sql.conn.max_read_buffer_message_size` (16 MiB) was left
+/// alone.
+const LARGE_BYTES: usize = 15 << 20;
+
 /// Why a transaction did not end well.
 #[derive(Debug)]
 pub(super) enum Trouble {
@@ -30,6 +34,21 @@ impl From<Error> for Trouble {
 }
 
 impl Trouble {
+    /// Of a statement with so many bytes of values. CockroachDB ends a connection on which it meets too large a message, without a
+    /// word: tried again it would do the same for ever.
+    pub(super) fn sending(error: Error, bytes: usize, cockroach: bool) -> Self {
+        let dumb = error
+            .code()
+            .is_none_or(|code| *code == SqlState::PROTOCOL_VIOLATION);
+        if !cockroach || !dumb || bytes < LARGE_BYTES {
+            return Self::Before(error);
+        }
+        Self::Payload(format!(
+            "{}; this is one message of {bytes} bytes, and CockroachDB takes no larger ones than sql.conn.max_read_buffer_message_size",
+            text(&error)
+        ))
+    }
+
     pub(super) fn failure(self, options: &PostgresOptions) -> Failure {
         match self {
             Self::Before(error) => refused(&error, options),
@@ -83,26 +102,26 @@ fn refused(error: &Error, options: &PostgresOptions) -> Failure {
 }
 
 /// Whether the key that is there already is that of a record's place, and not one of the user's own. The words around it are in
-/// the database's language.
+/// the database's language; CockroachDB puts no spaces between the names.
 fn is_place(error: &Error, options: &PostgresOptions) -> bool {
     let columns = &options.columns;
     let place = [&columns.origin, &columns.stream, &columns.seq];
     let detail = error
         .as_db_error()
         .and_then(tokio_postgres::error::DbError::detail);
-    let named = detail.map(|detail| detail.replace('"', ""));
+    let named = detail.map(|detail| detail.replace(['"', ' '], ""));
     let Some(named) = named.as_deref().and_then(columns_of) else {
         return true;
     };
     // In whichever order the table has them.
-    let mut named: Vec<&str> = named.split(", ").collect();
+    let mut named: Vec<&str> = named.split(',').collect();
     named.sort_unstable();
     let mut place = place.map(String::as_str);
     place.sort_unstable();
     named == place
 }
 
-/// `a, b` of `Key (a, b)=(1, 2) already exists.`
+/// `a,b` of `Key(a,b)=(1,2)alreadyexists.`
 fn columns_of(detail: &str) -> Option<&str> {
     let (before, _) = detail.split_once(")=(")?;
     before.split_once('(').map(|(_, columns)| columns)

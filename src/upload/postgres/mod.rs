@@ -5,10 +5,11 @@
 //! does the same with the scope's row and its revision.
 //!
 //! The SQL is what CockroachDB has as well: no `COPY`, no `DO`, no advisory locks, no triggers. Many records go as arrays that
-//! one `INSERT` takes apart by `unnest`.
+//! one `INSERT` takes apart by `unnest`, or several where they would be too large for one message.
 //!
-//! [`options`] says where and how, [`tls`] encrypts, [`connection`] holds what is prepared and [`pool`] the connections, [`records`] and [`state`] are the
-//! two transactions, [`json`] maps terms, [`schema`] makes the tables, and [`trial`] tries them, [`failure`] tells what an error means and [`remedy`] what helps.
+//! [`options`] says where and how, [`tls`] encrypts, [`connection`] holds what is prepared and [`pool`] the connections, [`records`] and
+//! [`state`] are the two transactions, [`pieces`] makes messages of payloads, [`json`] maps terms, [`schema`] makes the tables, and
+//! [`trial`] tries them, [`failure`] tells what an error means and [`remedy`] what helps.
 //!
 //! Architecture Invariant: a connection on which anything went wrong is never used again, so that no transaction is ever
 //! continued whose state is in doubt.
@@ -18,6 +19,7 @@ mod failure;
 mod json;
 mod names;
 mod options;
+mod pieces;
 mod pool;
 mod records;
 mod remedy;

@@ -4,7 +4,8 @@ use super::super::outcome::{Outcome, StoreId};
 use super::connection::Connection;
 use super::failure::Trouble;
 use super::options::PayloadForm;
-use super::{Upload, json, names};
+use super::pieces::Piece;
+use super::{Upload, names};
 use crate::buffer::Record;
 use crate::types::{Origin, Sequence, StreamName};
 use uuid::Uuid;
@@ -18,6 +19,7 @@ pub(super) async fn upload(
     let origin = Uuid::from_bytes(*upload.origin.as_bytes());
     let stream = names::text(upload.stream.as_bytes());
     let of: [Parameter<'_>; 2] = [&origin, &stream];
+    let cockroach = connection.is_cockroach();
     let (client, sql) = connection.parts();
     let transaction = client.transaction().await?;
     // Of statements that go together the first that fails says why; the others only say that it did (25P02).
@@ -49,19 +51,28 @@ pub(super) async fn upload(
     };
     let seqs: Vec<i64> = fresh.iter().map(|record| record.seq as i64).collect();
     let at: Vec<i64> = fresh.iter().map(|record| record.at_ms as i64).collect();
-    let payloads = Payloads::of(fresh.iter().map(|record| &record.payload), form)?;
+    let payloads = fresh.iter().map(|record| (0, &record.payload));
+    let (pieces, last_piece) = Piece::all(payloads, form)?;
+    let insert = async |piece: &Piece<'_>| {
+        let (seqs, at) = (&seqs[piece.range()], &at[piece.range()]);
+        let rows: [Parameter<'_>; 6] = [
+            &origin,
+            &stream,
+            &upload.node,
+            &seqs,
+            &at,
+            piece.parameter(),
+        ];
+        let inserted = transaction.execute(&sql.records, &rows).await;
+        inserted.map_err(|error| Trouble::sending(error, piece.bytes(), cockroach))
+    };
     let last = upload.last as i64;
-    let rows: [Parameter<'_>; 6] = [
-        &origin,
-        &stream,
-        &upload.node,
-        &seqs,
-        &at,
-        payloads.parameter(),
-    ];
     let to: [Parameter<'_>; 4] = [&origin, &stream, &last, &watermark];
+    for piece in &pieces {
+        insert(piece).await?;
+    }
     let (inserted, moved) = tokio::join!(
-        transaction.execute(&sql.records, &rows),
+        insert(&last_piece),
         transaction.execute(&sql.move_watermark, &to),
     );
     inserted?;
@@ -94,34 +105,6 @@ pub(super) async fn watermark(
 
 /// Any value of a statement.
 pub(super) type Parameter<'a> = &'a (dyn tokio_postgres::types::ToSql + Sync);
-
-/// Payloads in the form of their column.
-pub(super) enum Payloads<'a> {
-    Jsonb(Vec<String>),
-    Bytea(Vec<&'a [u8]>),
-}
-
-impl<'a> Payloads<'a> {
-    pub(super) fn of(
-        payloads: impl Iterator<Item = &'a crate::types::Payload>,
-        form: PayloadForm,
-    ) -> Result<Self, Trouble> {
-        Ok(match form {
-            PayloadForm::Bytea => Self::Bytea(payloads.map(|payload| &payload[..]).collect()),
-            PayloadForm::Jsonb => {
-                let texts: Result<Vec<_>, _> = payloads.map(json::payload).collect();
-                Self::Jsonb(texts.map_err(|error| Trouble::Payload(error.to_string()))?)
-            }
-        })
-    }
-
-    pub(super) fn parameter(&self) -> Parameter<'_> {
-        match self {
-            Self::Jsonb(texts) => texts,
-            Self::Bytea(bytes) => bytes,
-        }
-    }
-}
 
 /// How the database names itself.
 pub(super) fn store_id(row: Option<tokio_postgres::Row>) -> Result<StoreId, Trouble> {

@@ -1,14 +1,18 @@
 //! The transaction that applies changes of state.
 
-use super::super::outcome::StateOutcome;
+use super::super::outcome::{StateOutcome, StoreId};
 use super::connection::Connection;
 use super::failure::Trouble;
 use super::names;
 use super::options::PayloadForm;
-use super::records::{Parameter, Payloads, store_id};
+use super::pieces::Piece;
+use super::records::{Parameter, store_id};
 use crate::buffer::StateDelta;
 use crate::types::{Origin, Revision, Scope};
 use uuid::Uuid;
+
+/// Keys that one statement removes.
+const KEYS: usize = 4096;
 
 /// Applies changes where they start at the stored revision and come from no earlier owner. What was applied already is
 /// answered, not applied again. To `replace` is to apply the whole of a scope wherever it stands.
@@ -22,6 +26,7 @@ pub(super) async fn upload(
 ) -> Result<StateOutcome, Trouble> {
     let origin = Uuid::from_bytes(*origin.as_bytes());
     let scope = names::text(scope.as_bytes());
+    let cockroach = connection.is_cockroach();
     let (client, sql) = connection.parts();
     let transaction = client.transaction().await?;
     let of: [Parameter<'_>; 2] = [&origin, &scope];
@@ -38,18 +43,7 @@ pub(super) async fn upload(
     };
     let epoch = held.try_get::<_, i64>(0)? as u64;
     let rev = held.try_get::<_, i64>(1)? as u64;
-    let refused = if delta.epoch < epoch {
-        Some(StateOutcome::StaleEpoch { stored: epoch })
-    } else if rev >= delta.rev {
-        let store = store.clone();
-        Some(StateOutcome::Stored { store, rev })
-    } else if rev != delta.after && !replace {
-        let after = delta.after;
-        Some(StateOutcome::Gap { after, rev })
-    } else {
-        None
-    };
-    if let Some(outcome) = refused {
+    if let Some(outcome) = answered(&store, epoch, rev, delta, replace) {
         transaction.rollback().await?;
         return Ok(outcome);
     }
@@ -63,25 +57,36 @@ pub(super) async fn upload(
         .iter()
         .map(|(key, _)| names::text(key.as_bytes()))
         .collect();
-    let values = Payloads::of(delta.put.iter().map(|(_, value)| value), form)?;
+    let values = keys.iter().map(String::len);
+    let values = values.zip(delta.put.iter().map(|(_, value)| value));
+    let (pieces, last_piece) = Piece::all(values, form)?;
     let (epoch, rev) = (delta.epoch as i64, delta.rev as i64);
-    let put: [Parameter<'_>; 5] = [&origin, &scope, &rev, &keys, values.parameter()];
-    let deleted: [Parameter<'_>; 3] = [&origin, &scope, &gone];
+    let delete = async |gone: &[String]| {
+        let deleted: [Parameter<'_>; 3] = [&origin, &scope, &gone];
+        transaction.execute(&sql.delete_state, &deleted).await
+    };
+    let put = async |piece: &Piece<'_>| {
+        let keys = &keys[piece.range()];
+        let put: [Parameter<'_>; 5] = [&origin, &scope, &rev, &keys, piece.parameter()];
+        let put = transaction.execute(&sql.put_state, &put).await;
+        put.map_err(|error| Trouble::sending(error, piece.bytes(), cockroach))
+    };
     let moved: [Parameter<'_>; 4] = [&origin, &scope, &epoch, &rev];
-    let (deleted, put, moved) = tokio::join!(
-        async {
-            if replace {
-                transaction.execute(&sql.clear_state, &of).await
-            } else {
-                transaction.execute(&sql.delete_state, &deleted).await
-            }
-        },
-        transaction.execute(&sql.put_state, &put),
-        transaction.execute(&sql.move_scope, &moved),
-    );
-    for done in [deleted, put, moved] {
-        done?;
+    if replace {
+        transaction.execute(&sql.clear_state, &of).await?;
     }
+    for gone in gone.chunks(KEYS) {
+        delete(gone).await?;
+    }
+    for piece in &pieces {
+        put(piece).await?;
+    }
+    let (put, moved) = tokio::join!(
+        put(&last_piece),
+        transaction.execute(&sql.move_scope, &moved)
+    );
+    put?;
+    moved?;
     transaction.commit().await.map_err(Trouble::Commit)?;
     let rev = delta.rev;
     Ok(StateOutcome::Stored { store, rev })
@@ -110,4 +115,25 @@ pub(super) async fn holds(
     } else {
         StateOutcome::Stored { store, rev }
     })
+}
+
+/// What is to be said of changes that are not applied on what is stored.
+fn answered(
+    store: &StoreId,
+    epoch: u64,
+    rev: u64,
+    delta: &StateDelta,
+    replace: bool,
+) -> Option<StateOutcome> {
+    if delta.epoch < epoch {
+        Some(StateOutcome::StaleEpoch { stored: epoch })
+    } else if rev >= delta.rev {
+        let store = store.clone();
+        Some(StateOutcome::Stored { store, rev })
+    } else if rev != delta.after && !replace {
+        let after = delta.after;
+        Some(StateOutcome::Gap { after, rev })
+    } else {
+        None
+    }
 }

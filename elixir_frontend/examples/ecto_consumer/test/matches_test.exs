@@ -173,4 +173,35 @@ defmodule MyApp.MatchesTest do
 
     assert Moments.refused(moments) == List.duplicate(:admin_shutdown, 4)
   end
+
+  # What CockroachDB says where a node dies while it commits.
+  @tag place: :postgres
+  test "PostgreSQL: a commit whose outcome the database itself does not know is nobody's fault", context do
+    %{instance: instance, client: client, moments: moments} = context
+    repo!(context.options)
+
+    for sql <- [
+          "CREATE SEQUENCE unknown",
+          """
+          CREATE FUNCTION unknown() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF nextval('unknown') <= 4 THEN RAISE EXCEPTION 'result is ambiguous' USING ERRCODE = '40003'; END IF;
+            RETURN NULL; END $$
+          """,
+          """
+          CREATE CONSTRAINT TRIGGER unknown AFTER INSERT ON watermarks DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION unknown()
+          """
+        ],
+        do: Postgrex.query!(client, sql, [])
+
+    capture_log(fn ->
+      put(instance, 1, 5)
+      consumer = consumer!(instance)
+      assert :ok = Consumer.drain(consumer)
+      all_stand_once(client, 5)
+      assert {:ok, []} = Consumer.dead_letters(consumer)
+    end)
+
+    assert Moments.refused(moments) == List.duplicate(:statement_completion_unknown, 4)
+  end
 end

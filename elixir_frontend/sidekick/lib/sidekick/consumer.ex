@@ -36,8 +36,10 @@ defmodule Sidekick.Consumer do
 
         alias MyApp.Repo
 
-        # The database goes away, or wants the transaction again (CockroachDB under contention): not the records' fault.
-        @again [:serialization_failure, :deadlock_detected, :admin_shutdown, :crash_shutdown, :cannot_connect_now]
+        # The database goes away, wants the transaction again or does not know whether it committed (CockroachDB under
+        # contention and as its nodes die): not the records' fault.
+        @again [:serialization_failure, :statement_completion_unknown, :deadlock_detected] ++
+                 [:admin_shutdown, :crash_shutdown, :cannot_connect_now]
 
         @impl true
         def watermark(origin, stream, _state) do
@@ -73,6 +75,8 @@ defmodule Sidekick.Consumer do
     * `{:error, reason, state}`, and anything raised, thrown or exited: tried again with backoff, `:max_attempts` times.
       Then the records are handled one by one, and one that fails as often alone is set aside by `c:handle_poison/3`: by
       default as a dead letter in the store (`dead_letters/1`, `redrive/4`, `drop_dead_letter/4`).
+    * Any other answer is a mistake of the code and not of the records: as `:retry`, and told.
+    * The first failure of a batch is logged, and that nothing more is set aside.
     * If `:max_poison` records were set aside without a success between them, it is not the records: nothing more is set
       aside until one succeeds. So is it with 1000 dead letters of a stream.
 
@@ -89,29 +93,22 @@ defmodule Sidekick.Consumer do
     * `:backoff_ms` - first and longest pause, default `{100, 30_000}`
     * `:poll_ms` - how often to look without having been told, default 5000
 
-  Run one process for a name, whatever the number of nodes. A consumer must keep up with the window that is kept of a
-  stream: `batch.missed` says what was gone, and that is logged.
+  A consumer must keep up with the window that is kept of a stream: `batch.missed` says what was gone, and that is logged.
+
+  ## On several nodes
+
+  Start it on all of them: of the processes of one name on the members of a store one handles records, and the others wait for its
+  end; `drain/2` of one that waits is `{:error, :standby}`. One that is cut off from the others may still be handling a batch when
+  another takes over: a reason more for the keys above.
   """
 
   use GenServer
 
-  alias Sidekick.Consumer.{Batch, Lane, Progress}
+  alias Sidekick.Consumer.{Batch, Lane, Options, Progress, Turn}
   alias Sidekick.{Store, Telemetry}
   alias Sidekick.Store.Watch
 
   require Logger
-
-  @defaults [
-    arg: nil,
-    streams: :all,
-    server: nil,
-    store: :sidekick_store,
-    batch: 500,
-    max_attempts: 5,
-    max_poison: 10,
-    backoff_ms: {100, 30_000},
-    poll_ms: 5_000
-  ]
 
   @drains_max 100
 
@@ -140,7 +137,19 @@ defmodule Sidekick.Consumer do
     end
   end
 
-  defstruct [:options, :rules, :state, :watch, :timer, lanes: %{}, order: :queue.new(), drains: []]
+  # `turn`: of `Turn`. `unopened`: streams of which it is not known how far they are, until the next poll.
+  defstruct [
+    :options,
+    :rules,
+    :state,
+    :watch,
+    :timer,
+    :turn,
+    lanes: %{},
+    order: :queue.new(),
+    drains: [],
+    unopened: MapSet.new()
+  ]
 
   @doc false
   @spec child_spec(keyword()) :: Supervisor.child_spec()
@@ -150,12 +159,12 @@ defmodule Sidekick.Consumer do
   @doc "Starts a consumer."
   @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(opts) do
-    options = options!(opts)
+    options = Options.new!(opts)
     GenServer.start_link(__MODULE__, options, if(options.server, do: [name: options.server], else: []))
   end
 
   @doc "Handles everything that is stored by now; `:ok` once it is."
-  @spec drain(GenServer.server(), timeout()) :: :ok | {:error, :timeout | :too_many_drains | term()}
+  @spec drain(GenServer.server(), timeout()) :: :ok | {:error, :timeout | :standby | :too_many_drains | term()}
   def drain(consumer, timeout \\ 60_000) do
     GenServer.call(consumer, :drain, timeout)
   catch
@@ -197,8 +206,11 @@ defmodule Sidekick.Consumer do
 
   def handle_call(:drain, from, s) do
     case heads(s) do
-      {:ok, heads} ->
+      {:ok, heads} when is_tuple(s.turn) and elem(s.turn, 0) == :mine ->
         {:noreply, s |> look(heads) |> Map.update!(:drains, &[{from, heads} | &1]) |> drained() |> work_on()}
+
+      {:ok, _heads} ->
+        {:reply, {:error, :standby}, s}
 
       {:error, _} = error ->
         {:reply, error, s}
@@ -233,21 +245,37 @@ defmodule Sidekick.Consumer do
   def handle_info(:poll, s), do: {:noreply, poll(s)}
   def handle_info(:work, s), do: {:noreply, work(%{s | timer: nil})}
 
-  def handle_info({:sidekick_store, _, {:changed, {:stream, origin, stream}}}, s),
+  def handle_info({:sidekick_store, _, {:changed, {:stream, origin, stream}}}, %{turn: {:mine, _}} = s),
     do: {:noreply, s |> look(%{{origin, stream} => :unknown}) |> work_on()}
 
   def handle_info({:DOWN, ref, _, _, _}, %{watch: ref} = s), do: {:noreply, %{s | watch: nil}}
+
+  def handle_info({:DOWN, ref, _, _, _}, %{turn: {:theirs, ref, _} = turn, options: options} = s),
+    do: {:noreply, look_again(%{s | turn: Turn.succeed(turn, options.store, options.name)})}
+
   def handle_info({:EXIT, _pid, _reason}, s), do: {:noreply, s}
   def handle_info(_message, s), do: {:noreply, s}
 
   defp poll(s) do
     Process.send_after(self(), :poll, s.options.poll_ms)
-    s = watch(s)
+    look_again(watch(s))
+  end
 
+  # Who cannot read the store has no turn: another may.
+  defp look_again(%{options: %{store: store, name: name}} = s) do
     case heads(s) do
-      {:ok, heads} -> s |> look(heads) |> work_on()
-      {:error, reason} -> told(s, "cannot read the store: #{inspect(reason)}")
+      {:ok, heads} ->
+        s = %{s | turn: Turn.take(s.turn, store, name), unopened: MapSet.new()}
+        if Turn.mine?(s.turn), do: s |> look(heads) |> work_on(), else: s
+
+      {:error, reason} ->
+        s |> leave(reason) |> told("cannot read the store: #{inspect(reason)}")
     end
+  end
+
+  defp leave(s, why) do
+    for {from, _heads} <- s.drains, do: GenServer.reply(from, {:error, why})
+    %{s | turn: Turn.leave(s.turn), lanes: %{}, order: :queue.new(), drains: []}
   end
 
   # The store may be starting again; being told is a help, the poll is what counts.
@@ -264,30 +292,19 @@ defmodule Sidekick.Consumer do
 
   defp watch(s), do: s
 
-  # The streams that concern this consumer, with the last sequence stored of each.
-  defp heads(%{options: %{store: store}} = s) do
-    with {:ok, origins} <- Store.origins(store) do
-      Enum.reduce_while(origins, {:ok, %{}}, fn origin, {:ok, heads} ->
-        case Store.streams(origin, store) do
-          {:ok, streams} -> {:cont, {:ok, Map.merge(heads, Map.new(streams, &{{origin, &1.stream}, &1.watermark}))}}
-          error -> {:halt, error}
-        end
-      end)
-      |> wanted(s)
-    end
+  defp heads(s) do
+    with {:ok, heads} <- Progress.heads(s.options.store),
+         do: {:ok, Map.filter(heads, fn {{_, stream}, _} -> wanted?(stream, s) end)}
   end
 
-  defp wanted({:ok, heads}, s), do: {:ok, Map.filter(heads, fn {{_, stream}, _} -> wanted?(stream, s) end)}
-  defp wanted(error, _s), do: error
   defp wanted?(_stream, %{options: %{streams: :all}}), do: true
   defp wanted?(stream, %{options: %{streams: streams}}), do: stream in streams
 
   defp look(s, heads) do
     Enum.reduce(heads, s, fn {{_, stream} = key, head}, s ->
       case s.lanes do
-        %{^key => %{cursor: cursor}} when is_integer(head) and head <= cursor -> s
-        %{^key => lane} -> put(s, key, Lane.wake(lane))
-        _ -> if wanted?(stream, s), do: open(s, key), else: s
+        %{^key => lane} -> if Lane.reached?(lane, head), do: s, else: put(s, key, Lane.wake(lane))
+        _ -> if wanted?(stream, s) and key not in s.unopened, do: open(s, key), else: s
       end
     end)
   end
@@ -295,14 +312,24 @@ defmodule Sidekick.Consumer do
   defp open(s, {origin, stream} = key) do
     case cursor(origin, stream, s) do
       {:ok, cursor} -> %{put(s, key, Lane.new(cursor, s.options.batch)) | order: :queue.in(key, s.order)}
-      {:error, reason} -> told(s, "does not know how far #{stream} is: #{inspect(reason)}")
+      {:error, reason} -> unopened(s, key, reason)
     end
+  end
+
+  # Each change comes here again: neither the log nor a database that is away is to hear of each.
+  defp unopened(s, {origin, stream} = key, reason) do
+    s = %{s | unopened: MapSet.put(s.unopened, key)}
+    told(s, "does not know how far #{stream} of #{origin} is, and asks again: #{inspect(reason)}")
   end
 
   defp cursor(origin, stream, %{options: %{module: module} = options} = s) do
     if function_exported?(module, :watermark, 3) do
-      with {_kind, reason, _state} <- guarded(fn -> module.watermark(origin, stream, s.state) end, s),
-           do: {:error, reason}
+      case guarded(fn -> {:answer, module.watermark(origin, stream, s.state)} end, s) do
+        {:answer, {:ok, seq}} when is_integer(seq) and seq >= 0 -> {:ok, seq}
+        {:answer, {:error, _} = error} -> error
+        {:answer, other} -> {:error, {:bad_return, other}}
+        {:error, reason, _state} -> {:error, reason}
+      end
     else
       Progress.load(options.store, options.name, origin, stream)
     end
@@ -311,10 +338,12 @@ defmodule Sidekick.Consumer do
   defp work(s) do
     case next(s, :queue.len(s.order), now_ms()) do
       {nil, s} -> s
-      {key, s} -> key |> batch(s) |> drained()
+      {key, s} -> if held?(s), do: key |> batch(s) |> drained(), else: s |> leave(:standby) |> look_again()
     end
     |> work_on()
   end
+
+  defp held?(%{options: %{store: store, name: name}} = s), do: Turn.held?(s.turn, store, name)
 
   # In turn, so that no stream waits for another.
   defp next(s, 0, _now), do: {nil, s}
@@ -344,18 +373,28 @@ defmodule Sidekick.Consumer do
     lane = s.lanes[key]
 
     case Store.records(origin, stream, lane.cursor + 1, lane.limit, s.options.store) do
-      {:ok, []} -> put(s, key, Lane.idle(lane))
+      {:ok, []} -> emptied(key, lane, s)
       {:ok, records} -> handle(key, lane, Batch.new(origin, stream, records, lane.cursor, lane.attempts + 1), s)
+      {:error, reason} -> failed(key, lane, :retry, %{records: [], last: 0}, reason, s)
+    end
+  end
+
+  # The last records of a stream may have been dropped, so that none comes up to its watermark. Where there is nothing behind a
+  # watermark that was read before, it is reached.
+  defp emptied({origin, stream} = key, lane, %{options: %{store: store}} = s) do
+    with {:ok, %{watermark: head}} <- Store.stream(origin, stream, store),
+         {:ok, []} <- Store.records(origin, stream, lane.cursor + 1, 1, store) do
+      put(s, key, Lane.idle(lane, head))
+    else
+      {:ok, _records} -> s
+      {:error, :not_found} -> put(s, key, Lane.idle(lane, 0))
       {:error, reason} -> failed(key, lane, :retry, %{records: [], last: 0}, reason, s)
     end
   end
 
   defp handle({origin, stream} = key, lane, batch, s) do
     if batch.missed > 0 and batch.attempt == 1 do
-      told(
-        s,
-        "missed #{batch.missed} records of #{stream} of #{origin} before #{batch.first}: they are not stored any more"
-      )
+      told(s, "missed #{batch.missed} records of #{stream} of #{origin} before #{batch.first}: not stored any more")
     end
 
     began = System.monotonic_time()
@@ -375,7 +414,7 @@ defmodule Sidekick.Consumer do
     case guarded(fn -> s.options.module.handle_batch(batch, s.state) end, s) do
       {:ok, _state} = ok -> ok
       {kind, _reason, _state} = failed when kind in [:retry, :error] -> failed
-      other -> {:error, {:bad_return, other}, s.state}
+      other -> {:retry, {:bad_return, other}, s.state}
     end
   end
 
@@ -387,6 +426,8 @@ defmodule Sidekick.Consumer do
   end
 
   defp failed(key, lane, kind, batch, reason, s) do
+    if lane.error == nil, do: first_failure(key, batch, reason, s)
+
     case Lane.failed(lane, kind, batch, reason, now_ms(), :rand.uniform(), s.rules) do
       {:wait, lane} ->
         if lane.state == :stalled, do: told(s, "sets nothing more aside of #{elem(key, 1)}: #{inspect(reason)}")
@@ -395,6 +436,14 @@ defmodule Sidekick.Consumer do
       {:poison, lane} ->
         poison(key, lane, batch, reason, s)
     end
+  end
+
+  defp first_failure({origin, stream}, batch, reason, s) do
+    what = if batch.records == [], do: "read", else: "handle #{batch.first} to #{batch.last} of"
+
+    Logger.warning(
+      "consumer #{s.options.name} cannot #{what} #{stream} of #{origin}, and tries again: #{inspect(reason)}"
+    )
   end
 
   defp poison({origin, stream} = key, lane, batch, reason, %{options: options} = s) do
@@ -435,7 +484,7 @@ defmodule Sidekick.Consumer do
     %{s | drains: drains}
   end
 
-  defp reached?({key, head}, s), do: match?(%{cursor: cursor} when cursor >= head, s.lanes[key])
+  defp reached?({key, head}, s), do: is_map_key(s.lanes, key) and Lane.reached?(s.lanes[key], head)
 
   defp put(s, key, lane), do: %{s | lanes: Map.put(s.lanes, key, lane)}
 
@@ -445,26 +494,4 @@ defmodule Sidekick.Consumer do
   end
 
   defp now_ms, do: System.monotonic_time(:millisecond)
-
-  defp options!(opts) do
-    case Keyword.keys(opts) -- [:module, :name | Keyword.keys(@defaults)] do
-      [] -> :ok
-      [key | _] -> raise ArgumentError, "unknown option #{inspect(key)} for Sidekick.Consumer"
-    end
-
-    options = @defaults |> Keyword.merge(opts) |> Map.new()
-    name = options[:name]
-
-    unless is_binary(name) and byte_size(name) in 1..255,
-      do: raise(ArgumentError, "Sidekick.Consumer needs :name, a binary of 1 to 255 bytes")
-
-    for key <- [:batch, :max_attempts, :max_poison, :poll_ms],
-        not (is_integer(options[key]) and options[key] > 0),
-        do: raise(ArgumentError, "#{inspect(key)} must be a positive integer, got #{inspect(options[key])}")
-
-    unless options[:module] && match?({:module, _}, Code.ensure_loaded(options.module)),
-      do: raise(ArgumentError, "Sidekick.Consumer needs :module, a module with its callbacks")
-
-    options
-  end
 end

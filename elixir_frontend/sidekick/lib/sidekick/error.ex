@@ -8,6 +8,8 @@ defmodule Sidekick.Error do
     * `:not_connected` - no connection to the node, or it was lost before the answer: for a request that changes
       something the outcome is unknown
     * `:no_sidekick` - the node is there, but no process `sidekick` runs on it
+    * `:no_session` - the server runs, but no game has said `hello` to sidekick (whose own protocol calls this `not_connected`)
+    * `:not_running` - the server has no process to be asked
     * `:timeout` - no answer in time; the outcome is unknown
     * `:bad_reply` - the answer has no documented form (another version?)
   """
@@ -20,6 +22,20 @@ defmodule Sidekick.Error do
   def message(%__MODULE__{code: code, node: node, details: details}) do
     where = if node, do: " (#{node})", else: ""
     what = if details == %{}, do: "", else: ": #{inspect(details)}"
-    "#{code}#{where}#{what}"
+    remedy = if text = remedy(code, Node.alive?()), do: "; #{text}", else: ""
+    "#{code}#{where}#{what}#{remedy}"
   end
+
+  # Of the codes of the way there, for sidekick's own come with theirs.
+  defp remedy(:not_connected, false), do: "this node has no name and reaches no other, start it with --name or --sname"
+
+  defp remedy(:not_connected, true),
+    do: "is it up under this very name, with the same cookie, and reachable from #{node()}?"
+
+  defp remedy(:no_sidekick, _), do: "the node is up, but it is no sidekick, or one that is just starting"
+  defp remedy(:no_session, _), do: "its game has not said hello; one without the addon (session = false) never does"
+  defp remedy(:not_running, _), do: "start the server first"
+  defp remedy(:timeout, _), do: "what was asked may have been done; ask again, or with a longer timeout:"
+  defp remedy(:bad_reply, _), do: "is sidekick of another version than this library?"
+  defp remedy(_code, _alive), do: nil
 end

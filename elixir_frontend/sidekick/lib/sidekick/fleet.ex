@@ -17,7 +17,8 @@ defmodule Sidekick.Fleet do
       Sidekick.Fleet.execute(plan)            # [{step, :ok}]
 
   Only stock supervisor calls are used. The sidekicks must allow starts of commands that their configuration does not hold
-  (`[node] allow_start = "any"`). With `reconcile: :auto` plans are executed as they arise, by the fleet on the node of the
+  (`[node] allow_start = "any"`). What a sidekick would not take it is not given: a server is only replaced once its sidekick has said
+  that it would start the new one. If the program itself then cannot be started, the old one is gone and the step tells why. With `reconcile: :auto` plans are executed as they arise, by the fleet on the node of the
   store's leader.
 
   ## Options
@@ -66,6 +67,17 @@ defmodule Sidekick.Fleet do
     end
 
     options = @defaults |> Keyword.merge(opts) |> Map.new()
+
+    for key <- [:server, :store, :connector],
+        not is_atom(options[key]),
+        do: raise(ArgumentError, "#{inspect(key)} must be an atom, got #{inspect(options[key])}")
+
+    unless is_integer(options.refresh_ms) and options.refresh_ms > 0,
+      do: raise(ArgumentError, ":refresh_ms must be a positive integer, got #{inspect(options.refresh_ms)}")
+
+    unless options.reconcile in [:manual, :auto],
+      do: raise(ArgumentError, ":reconcile must be :manual or :auto, got #{inspect(options.reconcile)}")
+
     GenServer.start_link(__MODULE__, options, name: options.server)
   end
 
@@ -87,6 +99,13 @@ defmodule Sidekick.Fleet do
   @doc "Wants it no more: it is removed, if the fleet put it there."
   @spec undesire(node(), Sidekick.id(), atom()) :: :ok | {:error, term()}
   def undesire(node, id, store \\ :sidekick_store) when is_atom(node), do: Desired.delete(store, node, to_string(id))
+
+  @doc """
+  Forgets a sidekick that is gone for good: it is listed no more, and nothing is wanted there or counts as put there. One that uploads
+  again is known again; one of the option `:nodes` comes back with the next start. Refused while it is connected.
+  """
+  @spec forget(node(), GenServer.server()) :: :ok | {:error, term()}
+  def forget(node, fleet \\ __MODULE__) when is_atom(node), do: GenServer.call(fleet, {:forget, node}, 30_000)
 
   @doc "What is wanted: `%{node => %{id => spec}}`."
   @spec desired(atom()) :: {:ok, %{node() => %{binary() => Spec.t()}}} | {:error, term()}
@@ -129,16 +148,32 @@ defmodule Sidekick.Fleet do
   # Noted before it is done, else a server that was started just before this ended would be nobody's; and as unfinished,
   # else one that could not be replaced would count as replaced.
   defp execute_one(%{action: action, node: node, spec: spec} = step, store) when action in [:add, :replace] do
-    with :ok <- Desired.put_applied(store, node, spec.id, "unfinished"),
-         :ok <- Actual.execute(step),
-         do: Desired.put_applied(store, node, spec.id, Spec.fingerprint(spec))
+    with {:ok, before} <- Desired.applied(store, node, spec.id),
+         :ok <- Actual.check(step),
+         :ok <- Desired.put_applied(store, node, spec.id, "unfinished") do
+      case Actual.execute(step) do
+        :ok -> Desired.put_applied(store, node, spec.id, Spec.fingerprint(spec))
+        {:error, _} = error -> not_put(before, step, store, error)
+        {:unknown, reason} -> {:error, reason}
+      end
+    end
   end
 
   defp execute_one(%{action: :remove} = step, store) do
-    with :ok <- Actual.execute(step), do: Desired.delete_applied(store, step.node, step.id)
+    with :ok <- told(Actual.execute(step)), do: Desired.delete_applied(store, step.node, step.id)
   end
 
-  defp execute_one(step, _store), do: Actual.execute(step)
+  defp execute_one(step, _store), do: told(Actual.execute(step))
+
+  # Where nothing of the fleet's was there before, nothing is now: else it would take away what the configuration puts there.
+  defp not_put(nil, step, store, error) do
+    with :ok <- Desired.delete_applied(store, step.node, step.id), do: error
+  end
+
+  defp not_put(_before, _step, _store, error), do: error
+
+  defp told({:unknown, reason}), do: {:error, reason}
+  defp told(result), do: result
 
   @impl GenServer
   def init(options), do: {:ok, %__MODULE__{options: options}, {:continue, :refresh}}
@@ -148,6 +183,17 @@ defmodule Sidekick.Fleet do
 
   @impl GenServer
   def handle_call(:list, _from, s), do: {:reply, View.list(s.view), s}
+
+  def handle_call({:forget, node}, _from, %{options: %{store: store, connector: connector}} = s) do
+    if node in Node.list(:connected) do
+      {:reply, {:error, {:connected, %{node: node, remedy: "stop that sidekick first"}}}, s}
+    else
+      :ok = Nodes.remove(node, connector)
+      {:reply, Desired.forget(store, node), view(s, &Map.delete(&1, node))}
+    end
+  catch
+    :exit, reason -> {:reply, {:error, {:exit, reason}}, s}
+  end
 
   def handle_call({:subscribe, pid}, _from, s) do
     ref = Process.monitor(pid)

@@ -20,11 +20,15 @@ defmodule Sidekick.Helpers do
   @type where :: node() | [node()]
   @type quiet :: :"do not show this result in output"
 
-  @doc "The sidekicks this node is connected to: every connected node with a process `sidekick` that answers."
+  @doc "The sidekicks this node is connected to: every connected node with a process `sidekick`, also one that does not answer in time."
   @spec sidekicks() :: [node()]
   def sidekicks do
-    for {node, {:ok, %{origin: _}}} <- Sidekick.multi_request(Node.list(:connected), :info), do: node
+    for {node, answer} <- Sidekick.multi_request(Node.list(:connected), :info), sidekick?(answer), do: node
   end
+
+  defp sidekick?({:ok, %{origin: _}}), do: true
+  defp sidekick?({:error, %Error{code: :timeout}}), do: true
+  defp sidekick?(_answer), do: false
 
   @doc "Prints the nodes: version, uptime, servers, how full the buffer is."
   @spec nodes(where()) :: quiet()

@@ -18,13 +18,15 @@ defmodule Sidekick.Ingest do
     * `:busy` - the queue is full; nothing was done
     * `:timeout`, `:unavailable`, `:failed` - the outcome is unknown: ask for the watermark
 
-  What was stored before is answered, not stored again, so that sending again is harmless. A transaction runs in a process
-  of its own; at most `:max_concurrency` run at once, and `:max_queue` wait. Khepri orders them.
+  What was stored before is answered, not stored again, so that sending again is harmless. Each request is checked, and its
+  transaction runs, in a process of its own, so that neither a large one nor a `:validate` that takes its time holds up the
+  others; at most `:max_concurrency` are at it at once, and `:max_queue` wait. Khepri orders them.
   """
 
   use GenServer
 
-  alias Sidekick.{Ingest.Request, Options, Store, Telemetry}
+  alias Sidekick.Ingest.{Request, Worker}
+  alias Sidekick.{Options, Store, Telemetry}
   alias Sidekick.Store.Watch
 
   require Logger
@@ -44,10 +46,17 @@ defmodule Sidekick.Ingest do
   end
 
   @impl GenServer
-  def handle_call(request, {caller, _} = from, state) do
-    case Request.parse(request, node(caller), state.options) do
-      {:ok, procedure, argument} -> admit({from, procedure, argument}, state)
-      {:error, {code, _}} = refusal -> {:reply, refused(code, refusal), state}
+  def handle_call(request, from, %{options: options} = state) do
+    with {:ok, procedure} <- Request.procedure(request),
+         :ok <- room(state) do
+      {pid, ref} = Worker.start(request, from, options)
+      job = %{from: from, pid: pid, ref: ref, procedure: procedure}
+
+      if busy?(state),
+        do: {:noreply, %{state | waiting: :queue.in(job, state.waiting), waiting_count: state.waiting_count + 1}},
+        else: {:noreply, run(job, state)}
+    else
+      refusal -> {:reply, refused(refusal), state}
     end
   end
 
@@ -57,20 +66,20 @@ defmodule Sidekick.Ingest do
   @impl GenServer
   def handle_info({:DOWN, ref, :process, _pid, reason}, state) do
     case Map.pop(state.running, ref) do
-      {{{from, procedure, argument}, _pid, timer, began}, running} ->
-        _ = Process.cancel_timer(timer)
-        reply = reply(reason, procedure, state.uuid)
-        GenServer.reply(from, reply)
-        {:noreply, next(told(procedure, argument, reply, began, %{state | running: running}))}
+      {%{} = job, running} ->
+        _ = Process.cancel_timer(job.timer)
+        {reply, facts} = outcome(reason, job.procedure, state)
+        GenServer.reply(job.from, reply)
+        {:noreply, next(told(job, reply, facts, %{state | running: running}))}
 
       {nil, _running} ->
-        {:noreply, state}
+        {:noreply, gone(ref, state)}
     end
   end
 
   def handle_info({:overdue, ref}, state) do
     case state.running do
-      %{^ref => {_job, pid, _timer, _began}} -> Process.exit(pid, :kill)
+      %{^ref => job} -> Process.exit(job.pid, :kill)
       _ -> :ok
     end
 
@@ -79,17 +88,12 @@ defmodule Sidekick.Ingest do
 
   def handle_info(_message, state), do: {:noreply, state}
 
-  defp admit(job, %{options: options} = state) do
-    cond do
-      map_size(state.running) < options.max_concurrency ->
-        {:noreply, run(job, state)}
+  defp busy?(%{options: options} = state), do: map_size(state.running) >= options.max_concurrency
 
-      state.waiting_count < options.max_queue ->
-        {:noreply, %{state | waiting: :queue.in(job, state.waiting), waiting_count: state.waiting_count + 1}}
-
-      true ->
-        {:reply, refused(:busy, {:error, {:busy, %{waiting: state.waiting_count}}}), state}
-    end
+  defp room(%{options: options} = state) do
+    if busy?(state) and state.waiting_count >= options.max_queue,
+      do: {:error, {:busy, %{waiting: state.waiting_count}}},
+      else: :ok
   end
 
   defp next(state) do
@@ -99,26 +103,35 @@ defmodule Sidekick.Ingest do
     end
   end
 
-  defp run({_from, procedure, argument} = job, %{options: options} = state) do
-    work = fn -> exit({:result, Store.transaction(options.store, procedure, argument, options.timeout_ms)}) end
-    {pid, ref} = spawn_monitor(work)
-    timer = Process.send_after(self(), {:overdue, ref}, options.timeout_ms + @grace_ms)
-    %{state | running: Map.put(state.running, ref, {job, pid, timer, System.monotonic_time()})}
+  # It ended before its turn: nothing was done.
+  defp gone(ref, state) do
+    {mine, waiting} = state.waiting |> :queue.to_list() |> Enum.split_with(&(&1.ref == ref))
+    for job <- mine, do: GenServer.reply(job.from, {:error, {:failed, %{}}})
+    %{state | waiting: :queue.from_list(waiting), waiting_count: length(waiting)}
   end
 
-  defp refused(code, refusal) do
+  defp run(%{pid: pid, ref: ref} = job, %{options: options} = state) do
+    Worker.go(pid)
+    timer = Process.send_after(self(), {:overdue, ref}, options.timeout_ms + @grace_ms)
+    job = Map.merge(job, %{timer: timer, began: System.monotonic_time()})
+    %{state | running: Map.put(state.running, ref, job)}
+  end
+
+  defp refused({:error, {code, _}} = refusal) do
     Telemetry.execute([:sidekick, :ingest, :refused], %{count: 1}, %{code: code})
     refusal
   end
 
-  defp told(procedure, argument, reply, began, %{options: %{store: store}} = state) do
-    {change, node, records, bytes} = contents(procedure, argument)
+  # Refused by its form: no transaction began.
+  defp told(_job, _reply, :refused, state), do: state
+
+  defp told(job, reply, facts, %{options: %{store: store}} = state) do
     result = with {:error, {code, _}} <- reply, do: code
     result = if is_atom(result), do: result, else: :ok
-    if result == :ok and change != nil, do: Watch.changed(change, store)
-    measured = %{duration: System.monotonic_time() - began, records: records, bytes: bytes}
-    Telemetry.execute([:sidekick, :ingest, :stop], measured, %{procedure: procedure, result: result})
-    if result == :ok and node != nil, do: know(node, state), else: state
+    if result == :ok and facts.change != nil, do: Watch.changed(facts.change, store)
+    measured = %{duration: System.monotonic_time() - job.began, records: facts.records, bytes: facts.bytes}
+    Telemetry.execute([:sidekick, :ingest, :stop], measured, %{procedure: job.procedure, result: result})
+    if result == :ok and facts.node != nil, do: know(facts.node, state), else: state
   end
 
   # Nodes that uploaded before this process began are told once more.
@@ -127,29 +140,30 @@ defmodule Sidekick.Ingest do
     %{state | nodes: MapSet.put(state.nodes, node)}
   end
 
-  defp contents(:upload, {origin, node, stream, _last, _dropped, records, _window, _now}) do
-    bytes = Enum.reduce(records, 0, fn {_, _, payload}, sum -> sum + byte_size(payload) end)
-    {{:stream, origin, stream}, node, length(records), bytes}
+  defp outcome({:refused, refusal}, _procedure, _state), do: {refused(refusal), :refused}
+  defp outcome({:result, result, facts}, procedure, state), do: {reply(result, procedure, state.uuid), facts}
+
+  defp outcome(:killed, procedure, %{options: options}) do
+    Logger.warning(
+      "sidekick #{procedure}: ended after #{options.timeout_ms + @grace_ms} ms without an answer; " <>
+        "the store may lack a leader, or :validate not come to an end"
+    )
+
+    {{:error, {:timeout, %{}}}, Worker.no_facts()}
   end
 
-  defp contents(:upload_state, {origin, node, scope, _epoch, _before, _rev, put, delete, _now}),
-    do: {{:state, origin, scope}, node, length(put) + length(delete), 0}
+  defp outcome(reason, procedure, _state) do
+    Logger.error("sidekick #{procedure} failed: #{inspect(reason)}")
+    {{:error, {:failed, %{}}}, Worker.no_facts()}
+  end
 
-  defp contents(:watermark, _argument), do: {nil, nil, 0, 0}
+  defp reply({:ok, rev}, :upload_state, uuid), do: {:ok, %{store: uuid, rev: rev}}
+  defp reply({:ok, watermark}, _procedure, uuid), do: {:ok, %{store: uuid, watermark: watermark}}
+  defp reply({:error, {code, %{}}} = error, _procedure, _uuid) when is_atom(code), do: error
+  defp reply({:error, :timeout}, _procedure, _uuid), do: {:error, {:timeout, %{}}}
 
-  defp reply({:result, {:ok, rev}}, :upload_state, uuid), do: {:ok, %{store: uuid, rev: rev}}
-  defp reply({:result, {:ok, watermark}}, _procedure, uuid), do: {:ok, %{store: uuid, watermark: watermark}}
-  defp reply({:result, {:error, {code, %{}}} = error}, _procedure, _uuid) when is_atom(code), do: error
-  defp reply({:result, {:error, :timeout}}, _procedure, _uuid), do: {:error, {:timeout, %{}}}
-  defp reply(:killed, _procedure, _uuid), do: {:error, {:timeout, %{}}}
-
-  defp reply({:result, {:error, reason}}, procedure, _uuid) do
+  defp reply({:error, reason}, procedure, _uuid) do
     Logger.warning("sidekick #{procedure}: the store answered #{inspect(reason)}")
     {:error, {:unavailable, %{}}}
-  end
-
-  defp reply(reason, procedure, _uuid) do
-    Logger.error("sidekick #{procedure} failed: #{inspect(reason)}")
-    {:error, {:failed, %{}}}
   end
 end

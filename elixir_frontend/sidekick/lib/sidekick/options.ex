@@ -11,14 +11,14 @@ defmodule Sidekick.Options do
     * `:retention` - window kept of each stream, `[records: 100_000, bytes: 64 MiB]`; either may be `:infinity`.
       Older batches go; the watermark and the running hash stay. `:streams` in it overrides by stream name:
       `[records: 1000, streams: %{"chat" => [records: 10]}]`
-    * `:max_concurrency` - Khepri transactions under way at once, default 32
+    * `:max_concurrency` - requests that are checked, or whose Khepri transaction is under way, at once, default 32
     * `:max_queue` - uploads that wait beyond these before `:busy` is answered, default 1024
     * `:timeout_ms` - bound on one transaction, default 8000: less than sidekick waits for the answer
     * `:members` - nodes of the Khepri cluster, the same on each (`Sidekick.Store.Cluster`); default just this node
     * `:start_timeout_ms` - how long a start waits for a leader, or for the other members; default 60000
     * `:validate` - `{module, function}` that says of each record, as `function.(stream, payload)`, whether it is to be stored: `:ok`,
       or `{:error, reason}` where it never will be. sidekick then sets it aside among its dead letters and goes on. It is asked in
-      the process that takes all uploads, so it must be quick; what it raises is a refusal. Default `nil`: everything is stored
+      the process of the upload, within `:timeout_ms` for all its records; what it raises is a refusal. Default `nil`: everything is stored
     * `:projections` - what is kept in fast tables too (`Sidekick.Store.Projections`), default `[:streams]`
   """
 
@@ -75,18 +75,26 @@ defmodule Sidekick.Options do
     opts = Keyword.merge(@defaults, opts)
     data_dir = Keyword.get(opts, :data_dir) || raise ArgumentError, "Sidekick needs :data_dir, the folder of its store"
 
-    for key <- [:max_concurrency, :max_queue, :timeout_ms, :start_timeout_ms], not positive?(opts[key]) do
-      raise ArgumentError, "#{inspect(key)} must be a positive integer, got #{inspect(opts[key])}"
+    check(is_binary(data_dir), :data_dir, "a path", data_dir)
+
+    for key <- [:max_concurrency, :max_queue, :timeout_ms, :start_timeout_ms],
+        do: check(positive?(opts[key]), key, "a positive integer", opts[key])
+
+    for key <- [:store, :name, :ingest, :connector],
+        do: check(is_atom(opts[key]) and opts[key] != nil, key, "an atom", opts[key])
+
+    for key <- [:nodes, :members], names = opts[key] || [] do
+      check(is_list(names) and Enum.all?(names, &is_atom/1), key, "a list of node names as atoms", names)
     end
 
-    for key <- [:nodes, :members], not Enum.all?(opts[key] || [], &is_atom/1) do
-      raise ArgumentError, "#{inspect(key)} must be a list of node names as atoms, got #{inspect(opts[key])}"
-    end
+    check(
+      validator?(opts[:validate]),
+      :validate,
+      "{module, function} of a function of two arguments, or nil",
+      opts[:validate]
+    )
 
-    unless match?({module, function} when is_atom(module) and is_atom(function), opts[:validate]) or
-             opts[:validate] == nil do
-      raise ArgumentError, ":validate must be {module, function} or nil, got #{inspect(opts[:validate])}"
-    end
+    check(is_list(opts[:projections]), :projections, "a list of #{inspect(Projections.known())}", opts[:projections])
 
     case opts[:projections] -- Projections.known() do
       [] -> :ok
@@ -109,19 +117,47 @@ defmodule Sidekick.Options do
     do: Map.get(streams, stream, default)
 
   defp retention!(given) do
+    check(Keyword.keyword?(given), :retention, "such as [records: 1000, bytes: :infinity]", given)
     {streams, given} = Keyword.pop(given, :streams, %{})
-    base = Keyword.merge(@retention, given)
-    of = fn window -> {limit!(window, :records), limit!(window, :bytes)} end
-    %{default: of.(base), streams: Map.new(streams, fn {name, window} -> {name, of.(Keyword.merge(base, window))} end)}
+
+    check(
+      is_map(streams) and Enum.all?(streams, fn {name, _} -> is_binary(name) end),
+      :streams,
+      "a map by stream names",
+      streams
+    )
+
+    base = window!(@retention, given)
+    of = fn window -> {window[:records], window[:bytes]} end
+    %{default: of.(base), streams: Map.new(streams, fn {name, window} -> {name, of.(window!(base, window))} end)}
   end
 
-  defp limit!(window, key) do
-    limit = window[key]
+  defp window!(base, given) do
+    check(Keyword.keyword?(given), :retention, "such as [records: 1000, bytes: :infinity]", given)
 
-    if positive?(limit) or limit == :infinity,
-      do: limit,
-      else: raise(ArgumentError, "retention #{key} must be a positive integer or :infinity, got #{inspect(limit)}")
+    case Keyword.keys(given) -- Keyword.keys(@retention) do
+      [] -> :ok
+      [key | _] -> raise ArgumentError, "retention has no #{inspect(key)}, only :records, :bytes and, for all, :streams"
+    end
+
+    for {key, limit} <- given,
+        do: check(positive?(limit) or limit == :infinity, key, "a positive integer or :infinity (retention)", limit)
+
+    Keyword.merge(base, given)
   end
+
+  defp check(true, _key, _expected, _given), do: :ok
+
+  defp check(false, key, expected, given),
+    do: raise(ArgumentError, "#{inspect(key)} must be #{expected}, got #{inspect(given)}")
+
+  # One that is not there would refuse every record.
+  defp validator?(nil), do: true
+
+  defp validator?({module, function}) when is_atom(module) and is_atom(function),
+    do: match?({:module, _}, Code.ensure_loaded(module)) and function_exported?(module, function, 2)
+
+  defp validator?(_other), do: false
 
   defp positive?(number), do: is_integer(number) and number > 0
 end

@@ -13,7 +13,7 @@ defmodule Sidekick.Store do
   use GenServer
 
   alias Sidekick.Options
-  alias Sidekick.Store.{Lifecycle, Once, Paths, Procedures}
+  alias Sidekick.Store.{Lifecycle, Lock, Once, Paths, Procedures}
 
   require Logger
 
@@ -39,7 +39,7 @@ defmodule Sidekick.Store do
   @doc "Uuid of the store: made once, with the store."
   @spec uuid(atom()) :: {:ok, String.t()} | {:error, term()}
   def uuid(store \\ @default) do
-    with {:ok, %{uuid: uuid}} <- :khepri.get(store, Paths.store()), do: {:ok, uuid}
+    with {:ok, %{uuid: uuid}} <- read(store, Paths.store()), do: {:ok, uuid}
   end
 
   @doc "Sidekick nodes that uploaded here, with the origin of each."
@@ -75,17 +75,13 @@ defmodule Sidekick.Store do
   @spec records(binary(), binary(), pos_integer(), pos_integer(), atom()) :: {:ok, [record()]} | {:error, term()}
   def records(origin, stream, from, limit, store \\ @default) do
     case read(store, Paths.window(origin, stream)) do
-      {:ok, {tail, newer, older}} ->
-        batches = older ++ Enum.reverse(newer, [tail])
+      # Of a stream of which everything was dropped so far there is no batch.
+      {:ok, {:none, [], []}} ->
+        {:ok, []}
 
-        collect(
-          store,
-          {origin, stream},
-          Enum.drop_while(batches, fn {_, last, _, _} -> last < from end),
-          from,
-          limit,
-          []
-        )
+      {:ok, {tail, newer, older}} ->
+        batches = Enum.drop_while(older ++ Enum.reverse(newer, [tail]), fn {_, last, _, _} -> last < from end)
+        collect(store, {origin, stream}, batches, from, limit, [])
 
       {:error, :not_found} ->
         {:ok, []}
@@ -164,20 +160,30 @@ defmodule Sidekick.Store do
   def init(options) do
     Process.flag(:trap_exit, true)
 
-    case Lifecycle.start(options) do
-      {:ok, uuid} ->
-        Logger.info("sidekick store #{uuid} is open in #{options.data_dir} as #{node()}")
-        {:ok, options}
-
-      {:error, reason} ->
-        {:stop, {:store, reason}}
+    with {:ok, lock} <- Lock.take(options), {:ok, uuid} <- started(options, lock) do
+      Logger.info("sidekick store #{uuid} is open in #{options.data_dir} as #{node()}")
+      {:ok, {options, lock}}
+    else
+      {:error, reason} -> {:stop, {:store, reason}}
     end
   end
 
   @impl GenServer
-  def terminate(_reason, options), do: Lifecycle.stop(options)
+  def terminate(_reason, {options, lock}) do
+    Lifecycle.stop(options)
+    Lock.release(lock)
+  end
 
-  defp read(store, path) do
+  defp started(options, lock) do
+    with {:error, _} = error <- Lifecycle.start(options) do
+      Lock.release(lock)
+      error
+    end
+  end
+
+  @doc false
+  @spec read(atom(), Paths.path()) :: {:ok, term()} | {:error, :not_found | term()}
+  def read(store, path) do
     case asked(fn -> :khepri.get(store, path) end) do
       {:ok, value} -> {:ok, value}
       {:error, {:khepri, :node_not_found, _}} -> {:error, :not_found}
@@ -190,8 +196,10 @@ defmodule Sidekick.Store do
          do: {:ok, Map.new(found, fn {path, value} -> {List.last(path), value} end)}
   end
 
+  @doc false
   # Of a store that is just stopping, Khepri 0.18 does not answer `:noproc`: whoever asks would exit with it.
-  defp asked(fun) do
+  @spec asked((-> answer)) :: answer | {:error, {:exit, term()}} when answer: term()
+  def asked(fun) do
     fun.()
   catch
     :exit, reason -> {:error, {:exit, reason}}

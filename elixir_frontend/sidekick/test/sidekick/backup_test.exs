@@ -70,8 +70,11 @@ defmodule Sidekick.BackupTest do
         :grow -> File.write!(file, [before, :rand.uniform(256) - 1, byte, rest])
       end
 
-      assert {:error, {:backup_damaged, %{file: ^file, at_bytes: told}}} = Backup.verify(file)
+      assert {:error, {:backup_damaged, %{file: ^file, at_bytes: told, reason: reason, remedy: _}}} =
+               Backup.verify(file)
+
       assert told <= at
+      if damage == :cut, do: assert(reason == if(at < 18, do: :not_a_backup, else: :cut))
     end
 
     File.write!(file, [good, 0])
@@ -80,8 +83,22 @@ defmodule Sidekick.BackupTest do
     assert File.ls!(other.dir) == []
     File.write!(file, good)
     assert {:ok, _} = Backup.verify(file)
-    assert {:error, :enoent} = Backup.verify(file <> ".none")
-    assert {:error, :enotdir} = Backup.backup(file <> "/not/a/folder", instance.store)
+    none = file <> ".none"
+    assert {:error, {:backup_file, %{file: ^none, reason: :enoent, remedy: _}}} = Backup.verify(none)
+    below = file <> "/not/a/folder"
+    assert {:error, {:backup_file, %{file: ^below, reason: :enotdir}}} = Backup.backup(below, instance.store)
+    folder = Path.dirname(file)
+    assert {:error, {:backup_file, %{file: ^folder, reason: :eisdir}}} = Backup.backup(folder, instance.store)
+    assert Path.wildcard(folder <> "*.new") == []
+  end
+
+  test "two that are written to one file at once leave a whole one, and nothing beside it", context do
+    %{instance: instance, path: file} = context
+    write = fn _ -> Backup.backup(file, instance.store) end
+    written = 1..8 |> Task.async_stream(write, max_concurrency: 8, timeout: 60_000) |> Enum.map(&elem(&1, 1))
+    assert Enum.all?(written, &match?({:ok, _}, &1))
+    assert {:ok, _} = Backup.verify(file)
+    assert Path.wildcard(Path.dirname(file) <> "/*.new") == []
   end
 
   test "only an empty folder is restored into, and one that was interrupted is not served", context do

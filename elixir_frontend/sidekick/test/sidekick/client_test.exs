@@ -5,7 +5,7 @@ defmodule Sidekick.ClientTest do
   import Sidekick.Test.Eventually
 
   alias Sidekick.{Error, Event}
-  alias Sidekick.Test.Binary
+  alias Sidekick.Test.{Binary, Folder}
 
   @moduletag :integration
   @moduletag timeout: 120_000
@@ -30,7 +30,7 @@ defmodule Sidekick.ClientTest do
     error = assert_raise Error, fn -> Sidekick.server!(node, "nobody") end
     assert error.code == :not_found and error.node == node
     error = assert_raise Error, fn -> Sidekick.call_game!(node, "lobby", :hello) end
-    assert error.code == :not_connected
+    assert error.code == :no_session
   end
 
   test "a server's end is told to who monitors it, and many nodes are asked at once" do
@@ -70,6 +70,30 @@ defmodule Sidekick.ClientTest do
     Task.await(writer)
     {:messages, left} = Process.info(self(), :messages)
     assert Enum.all?(left, fn {port, {:data, _}} -> is_port(port) end)
+  end
+
+  test "what is trimmed while a stream is read is passed over, and it goes on with what comes" do
+    %{node: node} = running!()
+    for n <- 1..100, do: Sidekick.append!(node, "live", [n])
+
+    # Between two reads everything is stored, and so trimmed.
+    trim = fn ->
+      start_supervised!({Sidekick, data_dir: Folder.new!()})
+      eventually(fn -> match?({:ok, %{first: 101}}, Sidekick.stream(node, "live")) end)
+    end
+
+    read = fn opts, then ->
+      node
+      |> Sidekick.stream!("live", [batch: 10] ++ opts)
+      |> Stream.map(&tap(&1.seq, fn seq -> if seq == 10, do: then.() end))
+    end
+
+    assert Enum.to_list(read.([], trim)) == Enum.to_list(1..10)
+    stop_supervised!(Sidekick)
+    for n <- 101..200, do: Sidekick.append!(node, "live", [n])
+    follower = Task.async(fn -> read.([follow: true], fn -> :ok end) |> Enum.take(110) end)
+    for n <- 201..210, do: Sidekick.append!(node, "live", [n])
+    assert Task.await(follower, 20_000) == Enum.to_list(101..210)
   end
 
   test "who follows a stream learns that the connection is lost" do

@@ -5,9 +5,9 @@ defmodule Sidekick.ClusterTest do
   import Sidekick.Test.Eventually
   import Sidekick.Test.Uploads
 
-  alias Sidekick.Store
+  alias Sidekick.{Consumer, Store}
   alias Sidekick.Store.{Cluster, Watch}
-  alias Sidekick.Test.{Beam, Folder, Relay}
+  alias Sidekick.Test.{Beam, Folder, Relay, Teller}
 
   @moduletag timeout: 120_000
 
@@ -262,6 +262,33 @@ defmodule Sidekick.ClusterTest do
     assert watermark(leader) == 20
     {:ok, records} = on(leader, Store, :records, [origin(), "s", 1, 100])
     assert Enum.map(records, & &1.seq) == Enum.to_list(1..20)
+  end
+
+  # What was handled up to this sequence, and by which nodes.
+  defp handled(upto, nodes \\ MapSet.new(), seqs \\ []) do
+    if upto in seqs do
+      {MapSet.to_list(nodes), Enum.sort(seqs)}
+    else
+      assert_receive {:handled, node, more}, 20_000
+      handled(upto, MapSet.put(nodes, node), seqs ++ more)
+    end
+  end
+
+  test "of a consumer that every member starts one handles records, and another once its member is killed" do
+    plans = cluster!(3)
+    child = {Consumer, module: Teller, arg: self(), name: "teller", server: Teller, poll_ms: 500}
+    for plan <- plans, do: {:ok, _} = on(plan, Supervisor, :start_child, [Sidekick.ApplicationSupervisor, child])
+    assert {:ok, %{watermark: 20}} = ask(hd(plans), upload("s", 1, 20))
+    assert {[active], seqs} = handled(20)
+    assert seqs == Enum.to_list(1..20)
+
+    {[killed], others} = Enum.split_with(plans, &(&1.node == active))
+    assert :ok = on(killed, Consumer, :drain, [Teller])
+    for plan <- others, do: assert({:error, :standby} = on(plan, Consumer, :drain, [Teller]))
+    Beam.kill!(killed.beam)
+    eventually(fn -> match?({:ok, %{watermark: 40}}, ask(hd(others), upload("s", 21, 40))) end)
+    assert {[next], seqs} = handled(40)
+    assert next != active and Enum.uniq(seqs) -- Enum.to_list(1..20) == Enum.to_list(21..40)
   end
 
   test "a store grows, a member leaves, a dead one is replaced, and a lost disk joins again" do

@@ -24,8 +24,8 @@ defmodule Sidekick.Consumer.LaneTest do
     assert %{cursor: 5, error: nil} = lane
     assert Lane.ready?(lane, 0)
     assert fail!(lane, :retry, batch(6, 7)).due_ms == 100
-    refute lane |> Lane.idle() |> Lane.ready?(0)
-    assert lane |> Lane.idle() |> Lane.wake() |> Lane.ready?(0)
+    refute lane |> Lane.idle(0) |> Lane.ready?(0)
+    assert lane |> Lane.idle(0) |> Lane.wake() |> Lane.ready?(0)
     # Being told of more does not shorten a pause.
     refute lane |> fail!(:retry, batch(6, 7)) |> Lane.wake() |> Lane.ready?(0)
   end

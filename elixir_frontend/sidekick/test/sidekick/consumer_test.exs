@@ -37,7 +37,8 @@ defmodule Sidekick.ConsumerTest do
     eventually(fn -> length(Book.handled(table, "s")) == 400 and Book.handled(table, "later") == [1, 2, 3] end)
     assert Book.handled(table, "s") == Enum.to_list(1..400)
     assert Book.handled(table, "unwanted") == []
-    assert [%{stream: "later", cursor: 3}, %{stream: "s", cursor: 400, state: :idle}] = Consumer.status(consumer)
+    idle = [%{stream: "later", cursor: 3, state: :idle}, %{stream: "s", cursor: 400, state: :idle}]
+    eventually(fn -> Enum.map(Consumer.status(consumer), &Map.take(&1, [:stream, :cursor, :state])) == idle end)
 
     # Another process of that name goes on where this one was.
     GenServer.stop(consumer)
@@ -66,6 +67,44 @@ defmodule Sidekick.ConsumerTest do
     assert Book.handled(exact, "s") == Enum.to_list(1..1000)
     seen = Book.handled(least, "s")
     assert Enum.uniq(seen) == Enum.to_list(1..1000)
+  end
+
+  test "of several of one name one handles records, and the next when it is killed" do
+    instance = Instance.start!()
+    table = Book.new()
+    {:ok, _} = Instance.call(instance, upload("s", 1, 50))
+    first = consumer!(instance, Book, table)
+    assert :ok = Consumer.drain(first)
+    [second, third] = for _ <- 1..2, do: consumer!(instance, Book, table)
+    other = consumer!(instance, Book, table, name: "other", streams: ["t"])
+    {:ok, _} = Instance.call(instance, upload("s", 51, 100))
+    assert :ok = Consumer.drain(first)
+    assert {:error, :standby} = Consumer.drain(second)
+    assert {:error, :standby} = Consumer.drain(third)
+    assert :ok = Consumer.drain(other)
+    assert Book.handled(table, "s") == Enum.to_list(1..100)
+
+    Process.exit(first, :kill)
+    {:ok, _} = Instance.call(instance, upload("s", 101, 150))
+    eventually(fn -> Book.handled(table, "s") == Enum.to_list(1..150) end)
+    assert [:ok, {:error, :standby}] = Enum.sort(for(consumer <- [second, third], do: Consumer.drain(consumer)))
+
+    # Another took over from one that was only cut off: it sees that before its next batch, and waits.
+    [active] = Enum.filter([second, third], &(Consumer.drain(&1) == :ok))
+    path = [:sidekick, :consumers, "book"]
+    {:ok, %{holder: {_, vm} = token}} = :khepri.get(instance.store, path)
+    taker = {pid, _} = {start_supervised!({Task, fn -> receive(do: (:end -> :ok)) end}), vm}
+    assert {:ok, ^taker} = Store.transaction(instance.store, :claim, {"book", token, taker}, 5_000)
+    {:ok, _} = Instance.call(instance, upload("s", 151, 200))
+    eventually(fn -> Consumer.drain(active) == {:error, :standby} end)
+    assert Book.handled(table, "s") == Enum.to_list(1..150)
+    send(pid, :end)
+    eventually(fn -> Book.handled(table, "s") == Enum.to_list(1..200) end)
+
+    # Of a former life of this BEAM, without a name, is a pid that is somebody else's now.
+    for pid <- [second, third], Process.alive?(pid), do: :ok = GenServer.stop(pid)
+    :ok = :khepri.put(instance.store, path, %{holder: {self(), "another BEAM"}})
+    assert :ok = Consumer.drain(consumer!(instance, Book, table))
   end
 
   test "what is away is waited for; what is bad is set aside alone, and can be driven again" do
@@ -151,6 +190,111 @@ defmodule Sidekick.ConsumerTest do
     assert log =~ "missed #{missed} records of s"
   end
 
+  test "where the last records of a stream were dropped, everything is handled all the same" do
+    instance = Instance.start!()
+    table = Book.new()
+    {:ok, _} = Instance.call(instance, upload("s", 1, 5))
+    {:ok, %{watermark: 9}} = Instance.call(instance, upload("s", 6, 9, merge: [records: [], dropped: [{6, 9}]]))
+    {:ok, %{watermark: 3}} = Instance.call(instance, upload("none", 1, 3, merge: [records: [], dropped: [{1, 3}]]))
+    consumer = consumer!(instance, Book, table)
+    assert :ok = Consumer.drain(consumer, 20_000)
+
+    assert [%{stream: "none", cursor: 0, state: :idle}, %{stream: "s", cursor: 5, state: :idle}] =
+             Consumer.status(consumer)
+
+    {:ok, _} = Instance.call(instance, upload("s", 10, 11))
+    log = capture_log(fn -> assert :ok = Consumer.drain(consumer, 20_000) end)
+    assert Book.handled(table, "s") == [1, 2, 3, 4, 5, 10, 11]
+    assert log =~ "missed 4 records of s"
+  end
+
+  defmodule Odd do
+    # Handles, and answers what `table` holds.
+    use Sidekick.Consumer
+
+    @impl true
+    def handle_batch(batch, table) do
+      :ets.insert(table, {:last, batch.last})
+      :ets.lookup_element(table, :answer, 2)
+    end
+  end
+
+  test "an answer of no meaning is the code's mistake: nothing is set aside, it is told once, and goes on once it is mended" do
+    instance = Instance.start!()
+    table = Book.new()
+    :ets.insert(table, {:answer, :ok})
+    {:ok, _} = Instance.call(instance, upload("s", 1, 20))
+    tried = fn consumer -> match?([%{state: :waiting, error: {:bad_return, :ok}}], Consumer.status(consumer)) end
+
+    log =
+      capture_log(fn ->
+        consumer = consumer!(instance, Odd, table, max_attempts: 1, max_poison: 1)
+        eventually(fn -> tried.(consumer) end)
+        assert {:error, :timeout} = Consumer.drain(consumer, 300)
+        assert {:ok, []} = Consumer.dead_letters(consumer)
+        assert [%{cursor: 0, attempts: 0}] = Consumer.status(consumer)
+        :ets.insert(table, {:answer, {:ok, table}})
+        assert :ok = Consumer.drain(consumer, 20_000)
+      end)
+
+    assert [_, _] = String.split(log, "cannot handle 1 to 20 of s of #{origin()}, and tries again: {:bad_return, :ok}")
+  end
+
+  defmodule Unsure do
+    # Its database says what `table` holds of how far it is.
+    use Sidekick.Consumer
+
+    @impl true
+    def watermark(_origin, _stream, table) do
+      :ets.update_counter(table, :asked, 1, {:asked, 0})
+
+      case :ets.lookup_element(table, :answer, 2) do
+        :raise -> raise "the database is away"
+        answer -> answer
+      end
+    end
+
+    @impl true
+    def handle_batch(batch, table), do: Book.handle_batch(batch, table)
+  end
+
+  test "who does not know how far it is handles nothing, is asked again by polls alone, and ends nothing" do
+    instance = Instance.start!()
+
+    for {answer, told} <- [
+          {:raise, "the database is away"},
+          {{:error, :away}, ":away"},
+          {{:ok, nil}, "{:bad_return, {:ok, nil}}"},
+          {{:ok, -1}, "{:bad_return, {:ok, -1}}"},
+          {7, "{:bad_return, 7}"}
+        ] do
+      table = Book.new()
+      :ets.insert(table, {:answer, answer})
+      stream = "s#{:erlang.unique_integer([:positive])}"
+      {:ok, _} = Instance.call(instance, upload(stream, 1, 3))
+
+      log =
+        capture_log(fn ->
+          consumer = consumer!(instance, Unsure, table, name: stream, streams: [stream], poll_ms: 60_000)
+          # Each of these changes is a reason to look, and none to ask.
+          for seq <- 4..9 do
+            {:ok, _} = Instance.call(instance, upload(stream, seq, seq))
+            send(consumer, {:sidekick_store, instance.store, {:changed, {:stream, origin(), stream}}})
+          end
+
+          assert [] = Consumer.status(consumer)
+          assert [{:asked, 1}] = :ets.lookup(table, :asked)
+          assert Book.handled(table, stream) == []
+          :ets.insert(table, {:answer, {:ok, 2}})
+          send(consumer, :poll)
+          assert :ok = Consumer.drain(consumer, 20_000)
+        end)
+
+      assert Book.handled(table, stream) == Enum.to_list(3..9)
+      assert log =~ told
+    end
+  end
+
   test "the store may go away and come back" do
     instance = Instance.start!()
     table = Book.new()
@@ -172,7 +316,13 @@ defmodule Sidekick.ConsumerTest do
           {[module: Book], ":name"},
           {[name: "x"], ":module"},
           {[name: "x", module: Book, batch: 0], ":batch"},
-          {[name: "x", module: Book, nope: 1], ":nope"}
+          {[name: "x", module: Book, nope: 1], ":nope"},
+          {[name: "x", module: Book, streams: "match"], ":streams"},
+          {[name: "x", module: Book, streams: [:match]], ":streams"},
+          {[name: "x", module: Book, backoff_ms: 100], ":backoff_ms"},
+          {[name: "x", module: Book, backoff_ms: {100, 10}], ":backoff_ms"},
+          {[name: "x", module: Enum], "init/1"},
+          {[name: "x", module: Nope], "Nope"}
         ] do
       assert_raise ArgumentError, ~r/#{named}/, fn -> Consumer.start_link(opts) end
     end

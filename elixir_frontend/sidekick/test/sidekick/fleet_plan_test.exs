@@ -13,7 +13,7 @@ defmodule Sidekick.Fleet.PlanTest do
   defp told(spec, pid) do
     %{start: {m, f, [options]}} = child = Spec.child(spec)
     defaults = %{session: true, max_restarts: 3, on_exit: :keep}
-    %{pid: pid, child: %{child | start: {m, f, [Map.merge(defaults, Map.drop(options, [:env, :directory]))]}}}
+    %{pid: pid, child: %{child | start: {m, f, [Map.merge(defaults, Map.drop(options, [:env]))]}}}
   end
 
   defp steps(desired, actual, applied \\ []) do
@@ -31,6 +31,31 @@ defmodule Sidekick.Fleet.PlanTest do
     assert steps([spec("a", running: false)], []) == []
     # It backs off; that is its supervisor's business.
     assert steps([spec], [{"a", told(spec, :restarting)}]) == []
+  end
+
+  test "an option that a sidekick does not tell is as it is wanted only where the fleet put it there" do
+    pid = self()
+    plain = told(spec("a"), pid)
+    probe = %{kind: "tcp", address: "127.0.0.1:7000"}
+
+    for opts <- [[directory: "/games"], [limits: %{pids: 10}], [probe: probe], [memory_warn_bytes: 1]] do
+      wanted = spec("a", opts)
+      assert steps([wanted], [{"a", plain}]) == [replace: "a"]
+      assert steps([wanted], [{"a", plain}], [{"a", Spec.fingerprint(wanted)}]) == []
+      assert steps([wanted], [{"a", told(wanted, pid)}]) == []
+    end
+
+    # None is what is meant where no standby is told, and one that was applied has gone.
+    assert steps([spec("a", standby: 0)], [{"a", plain}]) == []
+    standby = spec("a", standby: 1)
+    assert steps([standby], [{"a", plain}], [{"a", Spec.fingerprint(standby)}]) == [replace: "a"]
+    # With its defaults, and rounded, it is the same and another.
+    full = told(spec("a", probe: Map.put(probe, :failures, 3), limits: %{cpu_millis: 10}), pid)
+    assert steps([spec("a", probe: probe)], [{"a", full}]) == []
+    small = spec("a", limits: %{cpu_millis: 5})
+    assert steps([small], [{"a", full}]) == [replace: "a"]
+    assert steps([small], [{"a", full}], [{"a", Spec.fingerprint(small)}]) == []
+    assert_raise ArgumentError, ~r/:max_seconds/, fn -> spec("a", max_seconds: 0) end
   end
 
   test "what is missing, stopped, running, changed or no longer wanted has its step" do
@@ -52,6 +77,7 @@ defmodule Sidekick.Fleet.PlanTest do
   test "of a node that does not answer nothing is known, and a plan can be read" do
     assert [%{action: :unknown, id: "a"}] = steps = Plan.steps(@node, %{"a" => spec("a")}, :unknown, %{})
     assert Plan.describe(steps) == ["sidekick@game1: unknown a, because the node does not answer"]
+    assert [%{action: :unknown, id: "b"}] = Plan.steps(@node, %{}, :unknown, %{"b" => "fingerprint"})
     assert Plan.describe([]) == ["everything runs as it should"]
   end
 

@@ -114,6 +114,83 @@ defmodule Sidekick.FleetTest do
     assert {:ok, [_, _]} = Fleet.plan()
   end
 
+  test "what a sidekick would not take is not given it: what runs goes on, and is nobody else's to remove" do
+    %{node: node} = Binary.start!()
+    fleet!()
+    {:ok, %{os_pid: os_pid}} = Sidekick.server(node, "lobby")
+    same = ["sh", "-c", "echo hello from the lobby; exec sleep 600"]
+    configured = fn opts -> Spec.new!([id: "lobby", command: same, session: false, on_exit: "stop"] ++ opts) end
+
+    for {spec, told} <- [
+          {spec("lobby"), "allow_start"},
+          {configured.(standby: 7), "standby must be 0 or 1"},
+          {configured.(hang_timeout_ms: "soon"), "hang_timeout_ms"}
+        ] do
+      :ok = Fleet.desire(node, spec)
+      assert {:ok, [%{action: :replace, id: "lobby"}] = plan} = Fleet.plan()
+      assert [{_, {:error, reason}}] = Fleet.execute(plan)
+      assert inspect(reason) =~ told
+      assert {:ok, %{os_pid: ^os_pid, state: :running}} = Sidekick.server(node, "lobby")
+      :ok = Fleet.undesire(node, "lobby")
+      assert {:ok, []} = Fleet.plan()
+    end
+
+    # It would be taken, but its program is not there: gone, and what the configuration then puts back is left alone.
+    :ok = Fleet.desire(node, configured.(directory: "/no/such/folder"))
+    assert {:ok, [%{action: :replace}] = plan} = Fleet.plan()
+    assert [{_, {:error, reason}}] = Fleet.execute(plan)
+    assert inspect(reason) =~ "start_failed"
+    assert {:ok, []} = Sidekick.servers(node)
+    :ok = Fleet.undesire(node, "lobby")
+    assert {:ok, %{added: ["lobby"]}} = Sidekick.reload(node)
+    assert {:ok, []} = Fleet.plan()
+  end
+
+  test "of a node that went what is to be removed stays in the plan, until it is forgotten" do
+    sidekick = %{node: node} = Binary.start!(allow_start: "any")
+    fleet!([], [node])
+    :ok = Fleet.desire(node, spec("arena"))
+    {:ok, plan} = Fleet.plan()
+    assert [{_, :ok}] = Fleet.execute(plan)
+    :ok = Fleet.undesire(node, "arena")
+    Sidekick.append!(node, "events", [1])
+    eventually(fn -> match?({:ok, %{^node => _}}, Sidekick.Store.nodes()) end)
+    assert {:error, {:connected, %{node: ^node}}} = Fleet.forget(node)
+
+    Binary.kill!(sidekick)
+    eventually(fn -> match?(%{state: :down}, entry(node)) end)
+    assert {:ok, [%{action: :unknown, id: "arena"}]} = Fleet.plan()
+    assert :ok = Fleet.forget(node)
+    assert {:ok, []} = Fleet.plan()
+    assert Fleet.list() == [] and Sidekick.Nodes.list() == []
+    assert {:ok, nodes} = Sidekick.Store.nodes()
+    assert nodes == %{}
+  end
+
+  test "one that hangs is told to be silent, in the shell's tables too, and told to be up again" do
+    %{node: node, os_pid: os_pid} = Binary.start!()
+    fleet!([refresh_ms: 500], [node])
+    eventually(fn -> match?(%{state: :up, seen_ms: seen} when seen != nil, entry(node)) end)
+    {:ok, _} = Fleet.subscribe()
+    {_, 0} = System.cmd("sh", ["-c", "kill -STOP #{os_pid}"])
+    # A question has 5 s, and one may have been under way.
+    assert_receive {:sidekick_fleet, ^node, {:problems, [:silent]}}, 13_000
+    assert Sidekick.Helpers.sidekicks() == [node]
+    {_, 0} = System.cmd("sh", ["-c", "kill -CONT #{os_pid}"])
+    assert_receive {:sidekick_fleet, ^node, :up}, 20_000
+    eventually(fn -> match?(%{problems: []}, entry(node)) end)
+  end
+
+  test "wrong options are named" do
+    for {opts, named} <- [
+          {[reconcile: :atuo], ":reconcile"},
+          {[refresh_ms: 0], ":refresh_ms"},
+          {[store: "s"], ":store"}
+        ] do
+      assert_raise ArgumentError, ~r/#{named}/, fn -> Fleet.start_link(opts) end
+    end
+  end
+
   test "with reconcile: :auto it is made so, and again when the sidekick has lost it" do
     %{node: node} = Binary.start!(allow_start: "any")
     fleet!([reconcile: :auto, refresh_ms: 500], [node])

@@ -22,6 +22,13 @@ defmodule Sidekick.StoreTest do
     assert {:ok, %{watermark: 501}} = Instance.call(instance, upload("s", 501, 501))
   end
 
+  test "a stop that was asked for warns of nothing" do
+    instance = Instance.start!()
+    {:ok, _} = Instance.call(instance, upload("s", 1, 5))
+    # Stores of other tests are stopping too.
+    refute capture_log(fn -> Instance.stop!(instance) end) =~ to_string(instance.store)
+  end
+
   test "versions of Ra in which members diverge are known" do
     for bad <- ~w(2.9.1 2.14.0 2.16.1), do: refute(Store.Lifecycle.ra_sound?(bad))
     for good <- ~w(2.16.2 2.16.12 2.17.0 3.1.10 3.2.0-rc.1 unknown), do: assert(Store.Lifecycle.ra_sound?(good))
@@ -82,8 +89,12 @@ defmodule Sidekick.StoreTest do
     for file <- File.ls!(instance.dir), file != "sidekick-store", do: File.rm_rf!(Path.join(instance.dir, file))
     File.write!(note, text)
     assert refused(instance) =~ ~r/identity_lost.*found: nil/
-    File.write!(note, "#{instance.store} #{node()}\nstanding nonsense\n")
-    assert refused(instance) =~ "note_damaged"
+
+    for broken <- ["standing nonsense", "uuid\nstanding member x"],
+        text <- ["", <<0, 255>>, "#{instance.store} #{node()}\n#{broken}\n"] do
+      File.write!(note, text)
+      assert refused(instance) =~ ~r/note_damaged.*remedy/
+    end
 
     # One of before there were standings is read as ever.
     fresh = Instance.new()
@@ -106,6 +117,13 @@ defmodule Sidekick.StoreTest do
     assert length(streams) == length(done)
   end
 
+  test "the last member does not leave, and what then to do is said" do
+    instance = Instance.start!()
+    assert {:error, {:no_other_member, %{members: [_], remedy: remedy}}} = Store.Cluster.leave(instance.store)
+    assert remedy =~ "last member"
+    assert {:ok, %{watermark: 1}} = Instance.call(instance, upload("s", 1, 1))
+  end
+
   test "wrong options are named" do
     for {opts, named} <- [
           {[], ":data_dir"},
@@ -114,7 +132,19 @@ defmodule Sidekick.StoreTest do
           {[data_dir: "x", max_queue: 0], ":max_queue"},
           {[data_dir: "x", members: [:other@nowhere]], ":members"},
           {[data_dir: "x", projections: [:all]], ":projections"},
-          {[data_dir: "x", retention: [records: 0]], "records"}
+          {[data_dir: "x", retention: [records: 0]], "records"},
+          {[data_dir: :x], ":data_dir"},
+          {[data_dir: "x", nodes: :a@b], ":nodes"},
+          {[data_dir: "x", store: "s"], ":store"},
+          {[data_dir: "x", name: nil], ":name"},
+          {[data_dir: "x", projections: :streams], ":projections"},
+          {[data_dir: "x", validate: {Nope, :nope}], ":validate"},
+          {[data_dir: "x", validate: {String, :length}], "two arguments"},
+          {[data_dir: "x", retention: 5], ":retention"},
+          {[data_dir: "x", retention: [record: 5]], ":record"},
+          {[data_dir: "x", retention: [streams: %{"a" => 5}]], ":retention"},
+          {[data_dir: "x", retention: [streams: %{a: [records: 5]}]], ":streams"},
+          {[data_dir: "x", retention: [streams: %{"a" => [bytes: 0]}]], ":bytes"}
         ] do
       assert_raise ArgumentError, ~r/#{named}/, fn -> Sidekick.Options.new!(opts) end
     end

@@ -1,6 +1,6 @@
 # Records what a panel's model takes in from a real sidekick, for test/sidekick/panel/recorded_test.exs:
 #
-#     ERL_EPMD_PORT=... MIX_ENV=test mix run test/support/record_panel.exs sidekick@127.0.0.1 COOKIE_FILE SECONDS OUT
+#     ERL_EPMD_PORT=... MIX_ENV=test mix run --no-start test/support/record_panel.exs sidekick@127.0.0.1 COOKIE_FILE SECONDS OUT
 #
 # Each input is one Erlang term, {Input, NowMs}; processes and references, which no other node can read, are written as atoms.
 alias Sidekick.Panel.{Hub, Model}

@@ -145,7 +145,7 @@ defmodule SidekickWeb.StoreParts do
         </table>
       </div>
       <.pages slice={@slice} path={@base <> "/store"} params={if @text == "", do: %{}, else: %{"q" => @text}} noun="streams" />
-      <p :if={@left_out > 0} class="hint">{Format.count(@left_out)} more streams that lag less are not listed; ask their sidekick.</p>
+      <p :if={@left_out > 0} class="hint">{Format.count(@left_out)} more {if @left_out == 1, do: "stream that lags less is", else: "streams that lag less are"} not listed; ask their sidekick.</p>
     </section>
     """
   end
@@ -156,7 +156,7 @@ defmodule SidekickWeb.StoreParts do
   def kept(assigns) do
     ~H"""
     <section :if={@streams != []} class="card" aria-labelledby="stored-title">
-      <h2 id="stored-title">Kept in the store <small>{Format.count(length(@streams))} streams</small></h2>
+      <h2 id="stored-title">Kept in the store <small>{Format.number_of(length(@streams), "stream")}</small></h2>
       <div class="scroll" role="region" aria-label="Table of stored streams" tabindex="0">
         <table>
           <thead>

@@ -5,8 +5,10 @@ defmodule MyApp.Matches do
 
   alias MyApp.Repo
 
-  # The database goes away, or wants the transaction again (CockroachDB under contention): not the records' fault.
-  @again [:serialization_failure, :deadlock_detected, :admin_shutdown, :crash_shutdown, :cannot_connect_now]
+  # The database goes away, wants the transaction again or does not know whether it committed (CockroachDB under
+  # contention and as its nodes die): not the records' fault.
+  @again [:serialization_failure, :statement_completion_unknown, :deadlock_detected] ++
+           [:admin_shutdown, :crash_shutdown, :cannot_connect_now]
 
   @impl true
   def watermark(origin, stream, _state) do

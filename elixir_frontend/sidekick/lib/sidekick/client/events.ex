@@ -15,12 +15,15 @@ defmodule Sidekick.Client.Events do
   @doc "Events of the topics, without end; raises `Sidekick.Error` where the connection is lost."
   @spec stream!(node(), [Sidekick.topic()], keyword()) :: Enumerable.t(Event.t())
   def stream!(node, topics, opts) do
+    others = Keyword.keys(opts) -- [:max_queue, :timeout]
+    others == [] || raise ArgumentError, "unknown options #{inspect(others)} for events!"
+    max = Keyword.get(opts, :max_queue, @max_queue)
+    (is_integer(max) and max > 0) || raise ArgumentError, ":max_queue must be a positive integer, got #{inspect(max)}"
     Stream.resource(fn -> open!(node, topics, opts) end, &next/1, &GenServer.stop/1)
   end
 
   defp open!(node, topics, opts) do
     max = Keyword.get(opts, :max_queue, @max_queue)
-    (is_integer(max) and max > 0) || raise ArgumentError, ":max_queue must be a positive integer, got #{inspect(max)}"
 
     case GenServer.start(__MODULE__, {self(), node, topics, max, opts}) do
       {:ok, pid} -> pid

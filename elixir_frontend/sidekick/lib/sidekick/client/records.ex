@@ -16,7 +16,15 @@ defmodule Sidekick.Client.Records do
   def stream!(node, stream, opts) do
     {known, others} = Keyword.split(opts, [:from, :follow, :batch, :timeout])
     others == [] || raise ArgumentError, "unknown options #{inspect(Keyword.keys(others))} for stream!"
+    check(known, :from, 1, &(&1 == :end or (is_integer(&1) and &1 > 0)), "a sequence or :end")
+    check(known, :follow, false, &is_boolean/1, "true or false")
+    check(known, :batch, @batch, &(is_integer(&1) and &1 > 0), "a positive integer")
     Stream.resource(fn -> open!(node, stream, known) end, &next/1, fn _ -> :ok end)
+  end
+
+  defp check(opts, key, default, valid?, expected) do
+    value = Keyword.get(opts, key, default)
+    valid?.(value) || raise ArgumentError, "#{inspect(key)} must be #{expected}, got #{inspect(value)}"
   end
 
   defp open!(node, stream, opts) do
@@ -35,8 +43,7 @@ defmodule Sidekick.Client.Records do
     from =
       case Keyword.get(opts, :from, 1) do
         :end -> last + 1
-        from when is_integer(from) and from > 0 -> from
-        other -> raise ArgumentError, ":from must be a sequence or :end, got #{inspect(other)}"
+        from -> from
       end
 
     %{cursor | from: from, until: if(follow, do: :infinity, else: last)}

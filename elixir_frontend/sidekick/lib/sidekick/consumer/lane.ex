@@ -11,6 +11,7 @@ defmodule Sidekick.Consumer.Lane do
     :cursor,
     :limit,
     :full,
+    seen: 0,
     attempts: 0,
     waits: 0,
     alone_until: 0,
@@ -36,9 +37,13 @@ defmodule Sidekick.Consumer.Lane do
   def wake(%{state: :idle} = lane), do: %{lane | state: :ready}
   def wake(lane), do: lane
 
-  @doc "There is nothing to handle."
-  @spec idle(t()) :: t()
-  def idle(lane), do: %{lane | state: :idle}
+  @doc "There is nothing to handle up to `seen`: what is missing behind the cursor was dropped, or is gone."
+  @spec idle(t(), non_neg_integer()) :: t()
+  def idle(lane, seen), do: %{lane | state: :idle, seen: seen}
+
+  @doc "Whether everything up to `head` is handled, or is not there to be."
+  @spec reached?(t(), non_neg_integer() | :unknown) :: boolean()
+  def reached?(%{cursor: cursor, seen: seen}, head), do: max(cursor, seen) >= head
 
   @doc "Whether it may be tried now."
   @spec ready?(t(), integer()) :: boolean()

@@ -17,8 +17,22 @@ defmodule Sidekick.Fleet.Actual do
     |> Map.new(fn {:ok, found} -> found end)
   end
 
-  @doc "Does one step."
-  @spec execute(Step.t()) :: :ok | {:error, term()}
+  @doc """
+  Whether the node would take this spec. Asked before anything is done, for a server that was removed to make room for one that is
+  refused would be gone.
+  """
+  @spec check(Step.t()) :: :ok | {:error, term()}
+  def check(step) do
+    case call(step, {:check_child, Spec.child(step.spec)}) do
+      # A sidekick of before there was this question.
+      {:error, {:unknown_request, _}} -> :ok
+      {:unknown, reason} -> {:error, reason}
+      answer -> answer
+    end
+  end
+
+  @doc "Does one step; `:unknown` where its outcome is."
+  @spec execute(Step.t()) :: :ok | {:error, term()} | {:unknown, term()}
   def execute(%Step{action: :add} = step), do: start(step)
   def execute(%Step{action: :start} = step), do: call(step, {:restart_child, step.id}) |> started()
   def execute(%Step{action: :stop} = step), do: call(step, {:terminate_child, step.id})
@@ -48,7 +62,7 @@ defmodule Sidekick.Fleet.Actual do
   defp started({:ok, _pid, _info}), do: :ok
   defp started({:error, {:already_started, _pid}}), do: :ok
   defp started({:error, :running}), do: :ok
-  defp started({:error, _} = error), do: error
+  defp started(failed), do: failed
 
   defp remove(step) do
     with :ok <- absent_is_fine(call(step, {:terminate_child, step.id})),
@@ -62,7 +76,7 @@ defmodule Sidekick.Fleet.Actual do
   defp call(step, request) do
     call!(step.node, request, @do_ms)
   catch
-    :exit, {reason, _} -> {:error, reason}
+    :exit, {reason, _} -> {:unknown, reason}
   end
 
   # As `Supervisor` does it, with a bound.

@@ -34,8 +34,9 @@ defmodule Sidekick.Fleet.Plan do
   @spec steps(node(), %{binary() => Spec.t()}, %{binary() => actual()} | :unknown, %{binary() => binary()}) :: [
           Step.t()
         ]
-  def steps(node, desired, :unknown, _applied) do
-    for {id, spec} <- Enum.sort(desired), do: step(node, id, :unknown, "the node does not answer", spec)
+  def steps(node, desired, :unknown, applied) do
+    for id <- Enum.sort(Enum.uniq(Map.keys(desired) ++ Map.keys(applied))),
+        do: step(node, id, :unknown, "the node does not answer", desired[id])
   end
 
   def steps(node, desired, actual, applied) do
@@ -53,12 +54,23 @@ defmodule Sidekick.Fleet.Plan do
   defp wanted(node, id, spec, nil, _applied), do: step(node, id, :add, "it is not there", spec)
 
   defp wanted(node, id, spec, %{pid: pid, child: child}, applied) do
+    fingerprint = Spec.fingerprint(spec)
+
     cond do
-      not Spec.matches?(spec, child) -> step(node, id, :replace, "it was started otherwise", spec)
-      applied != nil and applied != Spec.fingerprint(spec) -> step(node, id, :replace, "its spec has changed", spec)
-      spec.running and pid == :undefined -> step(node, id, :start, "it is stopped", spec)
-      not spec.running and pid != :undefined -> step(node, id, :stop, "it should not run", spec)
-      true -> nil
+      not Spec.matches?(spec, child, applied == fingerprint) ->
+        step(node, id, :replace, "it was started otherwise", spec)
+
+      applied != nil and applied != fingerprint ->
+        step(node, id, :replace, "its spec has changed", spec)
+
+      spec.running and pid == :undefined ->
+        step(node, id, :start, "it is stopped", spec)
+
+      not spec.running and pid != :undefined ->
+        step(node, id, :stop, "it should not run", spec)
+
+      true ->
+        nil
     end
   end
 

@@ -68,8 +68,16 @@ defmodule Sidekick.Fleet.View do
   @doc "Asks nodes how they fare, and some to tell their events to `pid`."
   @spec ask([node()], [node()], pid()) :: %{node() => map()}
   def ask(nodes, new, pid) do
-    [info, servers, sinks] = Enum.map([:info, :servers, :sinks], &Sidekick.multi_request(nodes, &1))
-    refs = Sidekick.multi_request(new, {:subscribe, pid, [:servers]})
+    # At once, for all others wait as long as one that is silent.
+    requests = [{nodes, :info}, {nodes, :servers}, {nodes, :sinks}, {new, {:subscribe, pid, [:servers]}}]
+
+    asked =
+      Task.async_stream(requests, fn {nodes, request} -> Sidekick.multi_request(nodes, request) end,
+        timeout: :infinity,
+        max_concurrency: 4
+      )
+
+    [info, servers, sinks, refs] = Enum.map(asked, fn {:ok, answers} -> answers end)
     Map.new(nodes, &{&1, %{info: info[&1], servers: servers[&1], sinks: sinks[&1], ref: refs[&1]}})
   end
 

@@ -19,6 +19,13 @@ defmodule Sidekick.Ingest.Request do
 
   @type refusal :: {:error, {:bad_request | :too_large | :refused, map()}}
 
+  @doc "The stored procedure that a request asks for, whatever else is in it."
+  @spec procedure(term()) :: {:ok, atom()} | refusal()
+  def procedure({:upload, %{}}), do: {:ok, :upload}
+  def procedure({:watermark, _origin, _stream}), do: {:ok, :watermark}
+  def procedure({:upload_state, %{}}), do: {:ok, :upload_state}
+  def procedure(_request), do: bad(:request)
+
   @doc "The stored procedure a request means, with its argument. `node` is where it really came from."
   @spec parse(term(), node(), Options.t()) :: {:ok, atom(), tuple()} | refusal()
   def parse({:upload, %{} = map}, node, options) do
@@ -124,7 +131,7 @@ defmodule Sidekick.Ingest.Request do
     end)
   end
 
-  # What it raises, and an answer of another form, must not end the process that takes all uploads.
+  # What it raises, and an answer of another form, is a refusal of this record, not a failure of the upload.
   defp verdict(module, function, stream, payload) do
     case apply(module, function, [stream, payload]) do
       :ok -> :ok

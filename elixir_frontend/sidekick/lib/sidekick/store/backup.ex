@@ -14,6 +14,9 @@ defmodule Sidekick.Store.Backup do
   uploaded to it since halt that sink and tell, instead of going on behind a hole. With `keep_uuid: true` it stays the same
   store for them: for a move where nothing was uploaded since.
 
+  Errors name the file and what to do: `{:backup_file, %{file:, reason:, remedy:}}` where it cannot be read or written,
+  `{:backup_damaged, %{file:, at_bytes:, reason:, remedy:}}`; of the folder `:not_empty`, `:data_dir`, `:data_dir_in_use`, `:running`.
+
   The whole file is verified before anything is written. A restore that was interrupted leaves a folder that is not
   served (`Sidekick.Store.Folder`). To restore a cluster restore one member, with `:members` of this node alone, and let the
   others join with empty folders.
@@ -21,7 +24,7 @@ defmodule Sidekick.Store.Backup do
 
   alias Sidekick.{Options, Store, Telemetry}
   alias Sidekick.Store.Backup.File, as: BackupFile
-  alias Sidekick.Store.{Cluster, Folder, Lifecycle, Paths}
+  alias Sidekick.Store.{Cluster, Folder, Lifecycle, Lock, Paths}
 
   @everything [:sidekick, {:if_path_matches, :any, :undefined}]
   @part_bytes 1024 * 1024
@@ -63,13 +66,15 @@ defmodule Sidekick.Store.Backup do
     options = Options.new!(opts)
 
     with {:ok, %{uuid: parent} = header} <- verify(path),
-         :ok <- empty(options) do
+         :ok <- empty(options),
+         {:ok, lock} <- Lock.take(options) do
       uuid = if keep, do: parent, else: Lifecycle.uuid()
 
       try do
         restore(path, options, %{uuid: uuid, parent: parent, created_ms: header.at_ms})
       after
         Lifecycle.stop(options)
+        Lock.release(lock)
       end
     end
   end

@@ -132,11 +132,16 @@ defmodule Sidekick.Store.Cluster do
   def leave(store \\ :sidekick_store) do
     with {:ok, members} <- members(store) do
       case connected(members) -- [node()] do
-        [] -> {:error, {:no_other_member, %{members: members}}}
+        [] -> {:error, {:no_other_member, %{members: members, remedy: alone(members)}}}
         [other | _] -> with :ok <- raft_remove(store, other, node()), do: removed(store)
       end
     end
   end
+
+  defp alone([_]),
+    do: "it is the last member and holds all that is stored; to give that up stop it and remove its folder"
+
+  defp alone(_members), do: "connect another member first"
 
   @doc false
   # Asked by other members.

@@ -88,23 +88,28 @@ defmodule Sidekick.Store.Folder do
   end
 
   defp parse(text, options) do
-    [owner | lines] = String.split(text, "\n", trim: true)
-    fields = Map.new(lines, &(&1 |> String.split(" ", parts: 2) |> List.to_tuple()))
+    lines = String.split(text, "\n", trim: true)
 
-    cond do
-      owner != owner(options) ->
-        {:error, {:data_dir_of_another_node, %{data_dir: options.data_dir, owner: owner, node: node()}}}
+    fields =
+      for line <- Enum.drop(lines, 1), [key, value] <- [String.split(line, " ", parts: 2)], into: %{}, do: {key, value}
 
+    case {String.printable?(text) && lines, Map.fetch(@standings, fields["standing"])} do
       # A note of before there were standings.
-      lines == [] ->
-        {:ok, %{standing: :member, uuid: nil}}
-
-      true ->
-        case Map.fetch(@standings, fields["standing"]) do
-          {:ok, standing} -> {:ok, %{standing: standing, uuid: fields["uuid"]}}
-          :error -> {:error, {:note_damaged, %{file: Path.join(options.data_dir, @note)}}}
-        end
+      {[owner], :error} -> owned(owner, %{standing: :member, uuid: nil}, options)
+      {[owner | _], {:ok, standing}} -> owned(owner, %{standing: standing, uuid: fields["uuid"]}, options)
+      _ -> damaged(options)
     end
+  end
+
+  defp owned(owner, note, options) do
+    remedy = "start it as that node with that :store, or choose another :data_dir"
+    told = %{data_dir: options.data_dir, owner: owner, node: node(), store: options.store, remedy: remedy}
+    if owner == owner(options), do: {:ok, note}, else: {:error, {:data_dir_of_another_node, told}}
+  end
+
+  defp damaged(%Options{data_dir: dir}) do
+    remedy = "move the folder away, then restore a backup or let the member join again"
+    {:error, {:note_damaged, %{file: Path.join(dir, @note), remedy: remedy}}}
   end
 
   defp owner(%Options{store: store}), do: "#{store} #{node()}"

@@ -157,6 +157,8 @@ defmodule Sidekick.Store.Lifecycle do
       when is_list(format) and is_list(text),
       do: if(:lists.prefix(~c"Discarding message", text), do: :stop, else: :ignore)
 
+  # Ra warns of the workers that end with their store.
+  def drop_replayed(%{msg: {~c"~ts: worker exited with ~w", [_, :shutdown]}, meta: %{domain: [:ra | _]}}, _), do: :stop
   def drop_replayed(_event, _), do: :ignore
 
   # As `:khepri.start/2` does with a folder, but named after the store, so that one VM may hold several.

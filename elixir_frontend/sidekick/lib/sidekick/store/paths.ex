@@ -10,6 +10,7 @@ defmodule Sidekick.Store.Paths do
                                                                  [{seq, at_ms, external_term}], oldest first
       [:sidekick, :state, origin, scope]                         %{epoch:, rev:, updated_ms:}
       [:sidekick, :state, origin, scope, key]                    the term itself
+      [:sidekick, :consumers, name]                              %{holder:}: which of several processes handles records
       [:sidekick, :consumers, name, origin, stream]              %{watermark:, updated_ms:} (`Sidekick.Consumer`)
       [:sidekick, :consumers, name, origin, stream, :dead, <<seq::64>>]
                                                                  %{record:, reason:, at_ms:}

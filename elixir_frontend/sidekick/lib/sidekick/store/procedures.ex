@@ -34,7 +34,8 @@ defmodule Sidekick.Store.Procedures do
       upload: fn request -> upload(request) end,
       watermark: fn request -> watermark(request) end,
       upload_state: fn request -> upload_state(request) end,
-      restore: fn request -> restore(request) end
+      restore: fn request -> restore(request) end,
+      claim: fn request -> claim(request) end
     }
   end
 
@@ -44,6 +45,7 @@ defmodule Sidekick.Store.Procedures do
   Every sequence from the watermark to `last` must be in the records or in a dropped range, else it is a gap and nothing
   is stored.
   """
+  @spec upload(tuple()) :: {:ok, non_neg_integer()} | {:error, {:gap, map()}}
   def upload({origin, node, stream, last, dropped, records, {max_records, max_bytes}, now_ms}) do
     base = [:sidekick, :origins, origin, :streams, stream]
     head = read(base, %{})
@@ -81,6 +83,7 @@ defmodule Sidekick.Store.Procedures do
   end
 
   @doc "The watermark of a stream, in order with all uploads before."
+  @spec watermark({binary(), binary()}) :: {:ok, non_neg_integer()}
   def watermark({origin, stream}) do
     head = read([:sidekick, :origins, origin, :streams, stream], %{})
     {:ok, :maps.get(:watermark, head, 0)}
@@ -90,6 +93,7 @@ defmodule Sidekick.Store.Procedures do
   Applies changes to a scope where they start at the stored revision and come from no earlier owner. What was applied
   already is answered, not applied again. Values come as payload records.
   """
+  @spec upload_state(tuple()) :: {:ok, non_neg_integer()} | {:error, {:gap | :stale_epoch, map()}}
   def upload_state({origin, node, scope, epoch, rev_before, rev, put, delete, now_ms}) do
     base = [:sidekick, :state, origin, scope]
     meta = read(base, %{})
@@ -117,9 +121,28 @@ defmodule Sidekick.Store.Procedures do
   end
 
   @doc "Puts nodes of a backup where they were. Values come as payload records."
+  @spec restore({[{list(), term()}]}) :: {:ok, non_neg_integer()}
   def restore({nodes}) do
     :lists.foreach(fn {path, payload} -> :ok = :khepri_tx.put(path, payload) end, nodes)
     {:ok, length(nodes)}
+  end
+
+  @doc """
+  Gives the turn of a consumer to `token` where `known` has it (`:none`: nobody), and answers who has it now.
+  """
+  @spec claim({binary(), term(), term()}) :: {:ok, term()}
+  def claim({name, known, token}) do
+    path = [:sidekick, :consumers, name]
+    holder = :maps.get(:holder, read(path, %{}), :none)
+
+    cond do
+      holder == known ->
+        :ok = :khepri_tx.put(path, %{holder: token})
+        {:ok, token}
+
+      true ->
+        {:ok, holder}
+    end
   end
 
   # The records that are new, newest first, and how many sequences between them the origin says are lost.

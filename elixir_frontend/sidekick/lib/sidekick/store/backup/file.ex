@@ -6,7 +6,8 @@ defmodule Sidekick.Store.Backup.File do
   `{:end, %{nodes: count, sha256: hash}}`, with the hash of all that stands before it; nothing follows. A file that was cut,
   or of which one bit is another, is damaged; it says where.
 
-  It is written under another name, synced and then given its own, so that a file of that name is complete.
+  It is written under another name of its own, synced and then given its name: a file of that name is complete, even where two are
+  written to it at once.
   """
 
   alias Sidekick.Store.Folder
@@ -14,14 +15,24 @@ defmodule Sidekick.Store.Backup.File do
   @magic "sidekick backup 1\n"
   @frame_max 256 * 1024 * 1024
 
-  @type damage :: {:error, {:backup_damaged, %{file: Path.t(), at_bytes: non_neg_integer(), reason: atom()}}}
+  # What an operator can do about it, where the reason alone does not say.
+  @remedies %{
+    enoent: "the folder or the file is not there",
+    eacces: "this user may not read or write there",
+    enospc: "the device is full",
+    eisdir: "this is a folder; name a file in it"
+  }
+
+  @type damage ::
+          {:error,
+           {:backup_damaged, %{file: Path.t(), at_bytes: non_neg_integer(), reason: atom(), remedy: String.t()}}}
 
   @doc "Writes a file of these frames; answers its size."
   @spec write(Path.t(), map(), Enumerable.t([{list(), term()}])) :: {:ok, non_neg_integer()} | {:error, term()}
   def write(path, header, parts) do
-    temporary = path <> ".new"
+    temporary = "#{path}.#{System.pid()}-#{System.unique_integer([:positive])}.new"
 
-    with {:ok, file} <- :file.open(temporary, [:write, :raw, :binary, :delayed_write]) do
+    with {:ok, file} <- opened(temporary, path, [:write, :raw, :binary, :delayed_write, :exclusive]) do
       written =
         try do
           :ok = :file.write(file, @magic)
@@ -42,7 +53,10 @@ defmodule Sidekick.Store.Backup.File do
           :file.close(file)
         end
 
-      finish(written, temporary, path)
+      with {:error, reason} <- finish(written, temporary, path) do
+        _ = :file.delete(temporary)
+        failed(path, reason)
+      end
     end
   end
 
@@ -58,7 +72,7 @@ defmodule Sidekick.Store.Backup.File do
           {:ok, map(), acc} | damage() | {:error, term()}
         when acc: term()
   def fold(path, acc, fun) do
-    with {:ok, file} <- :file.open(path, [:read, :raw, :binary, :read_ahead]) do
+    with {:ok, file} <- opened(path, path, [:read, :raw, :binary, :read_ahead]) do
       try do
         with {:ok, hash, at} <- magic(file, path),
              {:ok, {:header, %{} = header}, hash, at} <- frame(file, path, hash, at),
@@ -80,9 +94,15 @@ defmodule Sidekick.Store.Backup.File do
          do: {:ok, size}
   end
 
-  defp finish({:error, _} = error, temporary, _path) do
-    _ = :file.delete(temporary)
-    error
+  defp finish({:error, _} = error, _temporary, _path), do: error
+
+  defp opened(file, path, modes) do
+    with {:error, reason} <- :file.open(file, modes), do: failed(path, reason)
+  end
+
+  defp failed(path, reason) do
+    remedy = Map.get(@remedies, reason, to_string(:file.format_error(reason)))
+    {:error, {:backup_file, %{file: path, reason: reason, remedy: remedy}}}
   end
 
   defp put(file, term, {hash, size}) do
@@ -100,7 +120,7 @@ defmodule Sidekick.Store.Backup.File do
       {:ok, @magic} -> {:ok, :crypto.hash_update(:crypto.hash_init(:sha256), @magic), byte_size(@magic)}
       {:ok, _} -> damaged(path, 0, :not_a_backup)
       :eof -> damaged(path, 0, :not_a_backup)
-      error -> error
+      {:error, reason} -> failed(path, reason)
     end
   end
 
@@ -125,17 +145,37 @@ defmodule Sidekick.Store.Backup.File do
   end
 
   defp frame(file, path, hash, at) do
-    with {:ok, <<size::32, crc::32>> = head} when size <= @frame_max <- :file.read(file, 8),
-         {:ok, <<bytes::binary-size(^size)>>} <- :file.read(file, size),
-         ^crc <- :erlang.crc32(bytes) do
-      {:ok, :erlang.binary_to_term(bytes), :crypto.hash_update(hash, [head, bytes]), at + 8 + size}
-    else
-      :eof -> damaged(path, at, :cut)
-      {:ok, short} when byte_size(short) < 8 -> damaged(path, at, :cut)
-      {:error, _} = error -> error
-      _ -> damaged(path, at, :checksum)
+    case :file.read(file, 8) do
+      {:ok, <<size::32, crc::32>> = head} when size <= @frame_max ->
+        with {:ok, bytes} <- body(file, path, at, size, crc),
+             do: {:ok, :erlang.binary_to_term(bytes), :crypto.hash_update(hash, [head, bytes]), at + 8 + size}
+
+      {:ok, <<_::64>>} ->
+        damaged(path, at, :checksum)
+
+      {:error, reason} ->
+        failed(path, reason)
+
+      _ ->
+        damaged(path, at, :cut)
     end
   end
 
-  defp damaged(path, at, reason), do: {:error, {:backup_damaged, %{file: path, at_bytes: at, reason: reason}}}
+  defp body(file, path, at, size, crc) do
+    case :file.read(file, size) do
+      {:ok, bytes} when byte_size(bytes) == size ->
+        if :erlang.crc32(bytes) == crc, do: {:ok, bytes}, else: damaged(path, at, :checksum)
+
+      {:error, reason} ->
+        failed(path, reason)
+
+      _ ->
+        damaged(path, at, :cut)
+    end
+  end
+
+  defp damaged(path, at, reason) do
+    remedy = if reason == :not_a_backup, do: "name a file that backup/2 wrote", else: "use another backup"
+    {:error, {:backup_damaged, %{file: path, at_bytes: at, reason: reason, remedy: remedy}}}
+  end
 end
