@@ -318,3 +318,24 @@ async fn a_database_that_has_gone_quiet_is_let_go() {
     assert!(side.status().error.unwrap().contains("no answer from"));
     side.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_much_for_the_time_goes_in_smaller_parts() {
+    let (server, dir) = (Postgres::start().await, TempDir::new().unwrap());
+    let url = server.url("postgres");
+    let options = SinkOptions {
+        timeout: Duration::from_millis(800),
+        ..Side::options("db", &config(&url))
+    };
+    let side = Side::start_sinks(dir.path(), vec![options]).await;
+    side.init().await;
+    // Each record takes 10 ms, so that 200 of them never get through at once.
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.01); RETURN NEW; END $$; CREATE \
+                TRIGGER slow BEFORE INSERT ON sidekick_records FOR EACH ROW EXECUTE FUNCTION slow()";
+    sql(&url, slow).await.unwrap();
+    side.number("events", 1, 400).await;
+    side.drain().await;
+    let look = client(&url).await.unwrap();
+    assert_eq!(faults(&look, "events", 400).await, [""; 0]);
+    side.stop().await;
+}

@@ -17,7 +17,7 @@ use sidekick::upload::{DrainReport, SinkOptions};
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
-use uploader::{Side, config, faults};
+use uploader::{Side, config, expected_state, faults, state};
 
 fn postgres_port() -> u16 {
     ports::free_port()
@@ -163,6 +163,50 @@ async fn a_watermark_alone_that_was_set_back_halts_the_sink_and_buries_nothing()
         assert!(drains(&side).await);
         let look = client(&place.url).await.unwrap();
         assert_eq!(faults(&look, "events", 25).await, [""; 0]);
+        side.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_is_stored_again_as_a_whole() {
+    for place in Place::all().await {
+        let dir = TempDir::new().unwrap();
+        let side = Side::start(dir.path(), &config(&place.url)).await;
+        side.init().await;
+        for (key, value) in [("score", 1), ("round", 2), ("odd", 3)] {
+            side.put(key, value).await;
+        }
+        assert!(drains(&side).await);
+        let backup = "CREATE TABLE old_state AS SELECT * FROM sidekick_state; CREATE TABLE old_scopes AS SELECT * FROM sidekick_scopes";
+        sql(&place.url, backup).await.unwrap();
+        side.delete("odd").await;
+        side.put("score", 10).await;
+        assert!(drains(&side).await);
+
+        // A drain sees it, though nothing changed since; what was removed does not come back.
+        let empty = "TRUNCATE sidekick_state, sidekick_scopes";
+        let restore = "INSERT INTO sidekick_state SELECT * FROM old_state; INSERT INTO sidekick_scopes SELECT * FROM old_scopes";
+        let look = client(&place.url).await.unwrap();
+        for change in [false, true] {
+            for lost in [empty.to_owned(), format!("{empty}; {restore}")] {
+                sql(&place.url, &lost).await.unwrap();
+                if change {
+                    side.put("round", 20).await;
+                }
+                assert!(drains(&side).await, "{:?}", side.status());
+                assert_eq!(state(&look).await, expected_state(&side).await);
+            }
+        }
+
+        // A database that is ahead of what there ever was here is no loss of the buffer's, but a buffer from an older copy.
+        sql(&place.url, "UPDATE sidekick_scopes SET rev = 1000")
+            .await
+            .unwrap();
+        let error = drained(&side).await.error.unwrap();
+        assert!(
+            error.contains("holds revision 1000 of the state of lobby, but only"),
+            "{error}"
+        );
         side.stop().await;
     }
 }

@@ -330,7 +330,17 @@ impl Buffer {
         scope: &Scope,
     ) -> Result<Option<StateDelta>, ReadError> {
         let (sink, scope) = (sink.clone(), scope.clone());
-        self.blocking(move |shared| shared.read_delta(&sink, &scope))
+        self.blocking(move |shared| shared.read_delta(Some(&sink), &scope))
+            .await
+    }
+
+    /// The same for one that has nothing: all of a scope's state.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn whole_state(&self, scope: &Scope) -> Result<Option<StateDelta>, ReadError> {
+        let scope = scope.clone();
+        self.blocking(move |shared| shared.read_delta(None, &scope))
             .await
     }
 

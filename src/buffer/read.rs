@@ -262,10 +262,10 @@ impl Shared {
         Ok(())
     }
 
-    /// What a sink lacks of a scope's state.
+    /// What a sink lacks of a scope's state; without one all of it.
     pub fn read_delta(
         &self,
-        sink: &SinkName,
+        sink: Option<&SinkName>,
         scope: &Scope,
     ) -> Result<Option<StateDelta>, ReadError> {
         self.insist(|| {
@@ -274,7 +274,8 @@ impl Shared {
                 let Some(state) = tables.scopes.get(scope) else {
                     return Ok(None);
                 };
-                let after = state.cursors.get(sink).map_or(0, |cursor| cursor.seen);
+                let seen = |sink| state.cursors.get(sink).map_or(0, |cursor| cursor.seen);
+                let after = sink.map_or(0, seen);
                 if after >= state.rev {
                     return Ok(None);
                 }

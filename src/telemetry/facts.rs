@@ -219,6 +219,15 @@ fact! {
     numbers { /** What it holds. */ held, /** What it had acknowledged. */ acknowledged }
 }
 fact! {
+    /// A store holds less of a scope's state than it had acknowledged; it gets the whole of it.
+    StateWentBack: warn,
+    "the store of a sink lacks state that it had acknowledged, and is sent the whole of that scope; was it restored from an older backup?",
+    "sidekick_sink_state_went_back_total",
+    labels { /** The sink. */ sink },
+    texts { /** The scope. */ scope },
+    numbers { /** The revision it holds. */ held, /** What it had acknowledged. */ acknowledged }
+}
+fact! {
     /// A sink refused a record for what it holds, which was put among its dead letters.
     RecordDead: error,
     "a sink refused a record, which lies among its dead letters; see `sidekick ctl sink dead`",

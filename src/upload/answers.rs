@@ -1,7 +1,8 @@
 //! What a sink makes of the answers it gets.
 
-use super::core::{Action, Core};
+use super::core::{Action, Core, News};
 use super::lane::{Extent, Moment, StreamLane};
+use super::options::Destination;
 use super::outcome::{BuryError, Failure, Outcome, StateOutcome, StoreId};
 use super::status::Halt;
 use crate::types::{Scope, Sequence, StreamName};
@@ -18,11 +19,17 @@ impl Core {
         actions: &mut Vec<Action>,
     ) {
         self.under_way = self.under_way.saturating_sub(1);
+        let most = self.options.batch_records;
         let lane = self.lane(stream, extent);
         lane.busy = false;
         lane.see(extent, now);
         let reserved = std::mem::take(&mut lane.reserved);
         let known = lane.watermark;
+        match (&outcome, sent) {
+            (Outcome::Failed(Failure::Late(_)), Some(1..)) => lane.hope_for_less(),
+            (Outcome::Stored { .. }, Some(_)) => lane.hope_for_more(most),
+            _ => {}
+        }
         if let Some(bucket) = &mut self.bucket {
             bucket.settle(reserved, sent.unwrap_or(0));
         }
@@ -168,11 +175,11 @@ impl Core {
             });
         }
         if lane.goes_back(resume - 1) {
-            actions.push(Action::TellBack {
+            actions.push(Action::Tell(News::Back {
                 stream: stream.clone(),
                 held,
                 acknowledged: cursor,
-            });
+            }));
         }
         if lane.begun_in == self.drain {
             lane.proved = (self.drain, watermark);
@@ -207,6 +214,7 @@ impl Core {
         actions: &mut Vec<Action>,
     ) {
         self.under_way = self.under_way.saturating_sub(1);
+        let replaces = matches!(self.options.to, Destination::Postgres(_));
         let lane = self.scopes.entry(scope.clone()).or_default();
         lane.busy = false;
         let reserved = std::mem::take(&mut lane.reserved);
@@ -226,6 +234,7 @@ impl Core {
             StateOutcome::Stored { store, rev } => {
                 lane.settled_in = lane.asked_in;
                 lane.refused_at = None;
+                lane.whole = false;
                 if self.same_store(store, actions) {
                     self.succeeded();
                     self.accepted(scope, actions);
@@ -237,6 +246,16 @@ impl Core {
                 lane.refused_at = Some(rev);
                 lane.dirty = Some(now);
                 actions.push(Action::AdvanceState(scope.clone(), rev));
+            }
+            // Nothing is lost: all of it is here, and a database takes it in place of what it has.
+            StateOutcome::Gap { after, rev } if rev < after && replaces && !lane.whole => {
+                lane.whole = true;
+                lane.dirty = Some(Moment::ZERO);
+                actions.push(Action::Tell(News::StateBack {
+                    scope: scope.clone(),
+                    held: rev,
+                    acknowledged: after,
+                }));
             }
             StateOutcome::Gap { after, rev } => self.halt_with(Halt::StateLost {
                 scope: scope.to_string(),
@@ -282,7 +301,7 @@ impl Core {
         // It has waited for others long enough.
         lane.dirty = Some(Moment::ZERO);
         if attempts == most {
-            actions.push(Action::TellRefused(scope.clone(), reason, attempts));
+            actions.push(Action::Tell(News::Refused(scope.clone(), reason, attempts)));
         }
     }
 
@@ -290,7 +309,7 @@ impl Core {
     fn accepted(&mut self, scope: &Scope, actions: &mut Vec<Action>) {
         let lane = self.scopes.entry(scope.clone()).or_default();
         if lane.accept() >= self.options.refusals {
-            actions.push(Action::TellTaken(scope.clone()));
+            actions.push(Action::Tell(News::Taken(scope.clone())));
         }
     }
 
@@ -328,7 +347,7 @@ impl Core {
 
     fn failed(&mut self, now: Moment, failure: Failure, what: &str) {
         match failure {
-            Failure::NotDone(reason) | Failure::Unknown(reason) => {
+            Failure::NotDone(reason) | Failure::Unknown(reason) | Failure::Late(reason) => {
                 // Another node may answer where this one does not.
                 if let Some(target) = self.target {
                     self.preferred = (target + 1) % self.options.to.count();

@@ -154,6 +154,7 @@ fn sort(reply: Result<Term, CallError>) -> Sorted {
 fn unanswered(error: &CallError) -> Failure {
     match error {
         CallError::NoProc => Failure::NotDone(format!("no process {INGEST} runs there")),
+        CallError::Timeout => Failure::Late(error.to_string()),
         error => Failure::Unknown(error.to_string()),
     }
 }

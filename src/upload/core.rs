@@ -80,6 +80,8 @@ pub(super) enum Action {
     },
     /// Send the changes of a scope, where there are any.
     SendState(usize, Scope),
+    /// Send the whole of a scope, in place of whatever the store holds of it.
+    SendWhole(usize, Scope),
     /// Remember for good which store acknowledges; before any advance.
     Remember(StoreId),
     /// The sink holds the stream up to here.
@@ -90,18 +92,31 @@ pub(super) enum Action {
         began: Sequence,
         seq: Sequence,
     },
-    /// Tell that the store holds only so much of a stream of which it had acknowledged more, which it is given again.
-    TellBack {
+    /// The sink holds the state up to here.
+    AdvanceState(Scope, Revision),
+    /// Tell people.
+    Tell(News),
+}
+
+/// What people are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum News {
+    /// The store holds only so much of a stream of which it had acknowledged more, which it is given again.
+    Back {
         stream: StreamName,
         held: Sequence,
         acknowledged: Sequence,
     },
-    /// The sink holds the state up to here.
-    AdvanceState(Scope, Revision),
-    /// Tell that the sink refused the state of this scope so often with these words, so that the scope waits.
-    TellRefused(Scope, String, u32),
-    /// Tell that it takes it again.
-    TellTaken(Scope),
+    /// It holds only this revision of a scope of which it had acknowledged a later one, and is given the whole.
+    StateBack {
+        scope: Scope,
+        held: Revision,
+        acknowledged: Revision,
+    },
+    /// The sink refused the state of this scope so often with these words, so that the scope waits.
+    Refused(Scope, String, u32),
+    /// It takes it again.
+    Taken(Scope),
 }
 
 /// A scope in a drain.

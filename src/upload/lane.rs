@@ -38,6 +38,8 @@ pub(super) struct StreamLane {
     pub(super) ripe: bool,
     /// Most records in the next upload: fewer while the sink refuses one of them.
     pub(super) limit: usize,
+    /// Most records in an upload of which an answer can be hoped for: half of what got none, and twice what was stored.
+    hoped: usize,
     /// The end of what the sink refused: one up to here cannot be stored.
     suspect: Option<Sequence>,
     /// The record that was refused alone, and how often.
@@ -67,6 +69,7 @@ impl StreamLane {
             waiting: None,
             ripe: false,
             limit,
+            hoped: limit,
             suspect: None,
             refused: None,
             retry_at: Moment::ZERO,
@@ -91,6 +94,7 @@ impl StreamLane {
         self.dead = self.dead.filter(|(_, to)| *to > watermark);
         self.next = self.resume(held);
         self.suspect = self.suspect.filter(|end| *end >= self.next);
+        let most = most.min(self.hoped);
         self.limit = match self.suspect {
             // One of these is it: halved until it is alone.
             Some(end) => ((end - held).div_ceil(2) as usize).clamp(1, most),
@@ -109,6 +113,18 @@ impl StreamLane {
             self.back = Some(held);
         }
         news
+    }
+
+    /// An upload failed, perhaps as it takes too long: the next one is smaller.
+    pub(super) fn hope_for_less(&mut self) {
+        let sent = (self.last_at_begin + 1).saturating_sub(self.next);
+        let sent = usize::try_from(sent).unwrap_or(usize::MAX).min(self.limit);
+        self.hoped = (sent / 2).max(1);
+    }
+
+    /// One was stored: the next one may be larger.
+    pub(super) fn hope_for_more(&mut self, most: usize) {
+        self.hoped = self.hoped.saturating_mul(2).min(most);
     }
 
     /// The sink refuses one of several records.
@@ -137,7 +153,7 @@ impl StreamLane {
         self.next = seq + 1;
         self.suspect = None;
         self.refused = None;
-        self.limit = most;
+        self.limit = most.min(self.hoped);
         self.ripe = true;
     }
 
@@ -221,6 +237,8 @@ pub(super) struct StateLane {
     pub(super) refused_at: Option<Revision>,
     /// Bytes reserved for the request under way.
     pub(super) reserved: u64,
+    /// The store lost some of it, and gets the whole.
+    pub(super) whole: bool,
     /// What the sink refuses in it, while it does.
     pub(super) refusal: Option<Refusal>,
     /// Refused changes are not sent again before.

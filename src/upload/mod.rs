@@ -5,13 +5,14 @@
 //! what became of a request whose answer was lost is asked for, never guessed. The cursor advances only to what the store says it holds; then the
 //! buffer may trim.
 //!
-//! [`core`] decides (pure), with [`answers`] and [`plan`], [`breaker`] and [`bucket`]; [`sink`] does (one task per sink), [`beam`] and
+//! [`core`] decides (pure), with [`answers`] and [`plan`], [`breaker`] and [`bucket`]; [`sink`] does (one task per sink, whose actions are in [`act`]), [`beam`] and
 //! [`postgres`] speak its protocol. Where nobody is reachable everything stays in the buffer, and the sink tries for ever, ever more
 //! rarely. A record that the sink refuses for what it holds goes to its dead letters ([`dead`]), and the others go on;
 //! state that it refuses makes its own scope wait.
 //!
 //! Architecture Invariant: nothing here holds records longer than a request is under way; the buffer is the only queue.
 
+mod act;
 mod answers;
 mod backoff;
 mod beam;

@@ -70,6 +70,8 @@ pub(super) enum Failure {
     NotDone(String),
     /// It may have been done: the watermark must be asked.
     Unknown(String),
+    /// The same, as no answer came in time: less at once may get one.
+    Late(String),
     /// The sink refuses what the request holds: it will refuse it every time, and may take another.
     Refused(String),
     /// Going on could hide a loss or store something twice.

@@ -119,7 +119,11 @@ impl Core {
         lane.dirty = None;
         lane.asked_in = self.drain;
         lane.reserved = reserved;
-        Some(Action::SendState(node, scope))
+        Some(if lane.whole {
+            Action::SendWhole(node, scope)
+        } else {
+            Action::SendState(node, scope)
+        })
     }
 
     /// When to look again if nothing else happens.

@@ -160,12 +160,40 @@ impl Requests {
         records.into_iter().filter_map(mine).collect()
     }
 
-    /// Uploads the changes of a scope, where there are any.
-    pub(super) async fn send_state(self, node: usize, scope: Scope) -> Input {
+    /// Uploads the whole of a scope, in place of what the database holds of it.
+    pub(super) async fn send_whole(self, node: usize, scope: Scope) -> Input {
+        let Some(database) = &self.database else {
+            return self.send_state(node, scope, false).await;
+        };
+        let mut sent = 0;
+        let outcome = match self.buffer.whole_state(&scope).await {
+            Ok(None) => StateOutcome::Clean,
+            Ok(Some(whole)) => {
+                sent = whole.put.iter().map(|(_, value)| value.len() as u64).sum();
+                let origin = self.buffer.origin();
+                database.replace_state(origin, &scope, &whole).await
+            }
+            Err(error) => StateOutcome::Failed(Failure::Buffer(error.to_string())),
+        };
+        Input::StateSent(scope, outcome, sent)
+    }
+
+    /// Uploads the changes of a scope, where there are any. Where there are none a database may be asked to `prove` that it has them.
+    pub(super) async fn send_state(self, node: usize, scope: Scope, prove: bool) -> Input {
         let delta = self.buffer.state_delta(&self.options.name, &scope).await;
         let mut sent = 0;
         let outcome = match delta {
-            Ok(None) => StateOutcome::Clean,
+            Ok(None) => match &self.database {
+                Some(database) if prove => {
+                    let held = self.buffer.revisions(&self.options.name).into_iter();
+                    let held = held.filter(|(name, ..)| *name == scope);
+                    let held = held.map(|(_, _, held)| held).next().unwrap_or(0);
+                    database
+                        .holds_state(self.buffer.origin(), &scope, held)
+                        .await
+                }
+                _ => StateOutcome::Clean,
+            },
             Ok(Some(delta)) => {
                 sent = delta.put.iter().map(|(_, value)| value.len() as u64).sum();
                 let origin = self.buffer.origin();

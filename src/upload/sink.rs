@@ -1,15 +1,15 @@
 //! The task of one sink: feeds the core with what happens and does what it says.
 
-use super::core::{Action, Core, Input, StateGoal};
+use super::core::{Core, Input, StateGoal};
 use super::dead::{Letters, OWN_SCOPES, Settle, Settled};
 use super::drain::{DrainReport, Patience};
 use super::drains::Drains;
 use super::events::SinkEvent;
 use super::lane::Moment;
-use super::memory::{Memory, recall, remember, remember_began};
+use super::memory::{Memory, recall};
 use super::options::{Destination, SinkOptions};
 use super::postgres::Database;
-use super::requests::{Requests, Wanted, extent_of};
+use super::requests::{Requests, extent_of};
 use super::settle::Burial;
 use super::status::{Loss, SinkState, SinkStatus};
 use super::tell::{Teller, status_of};
@@ -209,6 +209,8 @@ impl Sink {
             self.look().await;
         }
         if !self.drains.is_empty() {
+            // First, so that who is told finds a status that agrees.
+            self.report();
             let now = self.now();
             self.drains
                 .tell(now, &self.core, &self.requests.options.name);
@@ -238,81 +240,6 @@ impl Sink {
         for input in [Input::Streams(extents), Input::Scopes(scopes)] {
             self.give(input).await;
         }
-    }
-
-    async fn act(&mut self, actions: Vec<Action>) {
-        for action in actions {
-            let requests = self.requests.clone();
-            match action {
-                Action::Ask(node, stream) => {
-                    self.begin(requests.ask(node, stream));
-                }
-                Action::Send {
-                    node,
-                    stream,
-                    watermark,
-                    after,
-                    limit,
-                    bytes,
-                } => {
-                    let wanted = Wanted {
-                        watermark,
-                        after,
-                        limit,
-                        bytes,
-                    };
-                    self.begin(requests.send(node, stream, wanted));
-                }
-                Action::SendState(node, scope) => {
-                    self.begin(requests.send_state(node, scope));
-                }
-                Action::Bury {
-                    stream,
-                    seq,
-                    reason,
-                    attempts,
-                } => self.bury(stream, seq, reason, attempts).await,
-                Action::TellRefused(scope, reason, attempts) => {
-                    self.teller.state_refused(scope, reason, attempts);
-                }
-                Action::TellTaken(scope) => self.teller.state_taken(scope),
-                // Before any advance that follows: else a changed store could go unnoticed.
-                Action::Remember(store) => {
-                    if let Err(reason) = remember(&requests, &store).await {
-                        self.core.halt_with(super::Halt::Buffer(reason));
-                        return;
-                    }
-                }
-                Action::Advance(stream, seq) => self.begin(requests.advance(stream, seq)),
-                // Beside the uploads: it may wait for space that only they can make.
-                Action::Begin { stream, began, seq } => self.begin(async move {
-                    match remember_began(&requests, &stream, began).await {
-                        Ok(()) => requests.advance(stream, seq).await,
-                        Err(reason) => Input::BufferFailed(reason),
-                    }
-                }),
-                Action::TellBack {
-                    stream,
-                    held,
-                    acknowledged,
-                } => self.teller.went_back(&stream, held, acknowledged),
-                // Inline: the next changes of the scope start from here.
-                Action::AdvanceState(scope, rev) => {
-                    let sink = &requests.options.name;
-                    let advanced = requests.buffer.advance_state(sink, &scope, rev).await;
-                    if let Err(error) = advanced {
-                        let halt = super::Halt::Buffer(error.to_string());
-                        self.core.halt_with(halt);
-                        return;
-                    }
-                }
-            }
-        }
-    }
-
-    fn begin(&self, request: impl Future<Output = Input> + Send + 'static) {
-        self.under_way
-            .push(Box::pin(async { Done::Core(request.await) }));
     }
 
     async fn peer(&mut self, name: &NodeName, up: bool) {

@@ -45,7 +45,7 @@ pub enum Halt {
     },
     /// The state in the store is not the one that the changes build upon.
     #[error(
-        "the store holds revision {stored} of the state of {scope}, but acknowledged {acknowledged}: was it restored from an older backup?"
+        "the store holds revision {stored} of the state of {scope}, but acknowledged {acknowledged}: was it restored from an older backup? restore a newer one, then  sidekick ctl sink retry"
     )]
     StateLost {
         /// The scope.
@@ -54,6 +54,18 @@ pub enum Halt {
         stored: u64,
         /// What it acknowledged.
         acknowledged: u64,
+    },
+    /// The store holds a later revision than there ever was here.
+    #[error(
+        "the store holds revision {stored} of the state of {scope}, but only {last} were ever made here: was the buffer restored from an older copy? salvage it under a new origin"
+    )]
+    StateBeyondEnd {
+        /// The scope.
+        scope: String,
+        /// What the store holds.
+        stored: u64,
+        /// What this origin made.
+        last: u64,
     },
     /// The store has seen a later owner of the scope than this origin knows.
     #[error(

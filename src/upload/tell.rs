@@ -1,15 +1,15 @@
 //! What a sink tells of itself: its status to whoever asks, its troubles to the log and to those who look on.
 
 use super::breaker::BreakerState;
-use super::core::Core;
+use super::core::{Core, News};
 use super::dead::Letters;
 use super::events::{SinkEvent, SinkEventKind};
 use super::options::SinkOptions;
 use super::status::{Loss, SinkState, SinkStatus};
 use crate::telemetry::{
-    BreakerMoved, Fact as _, LossAccepted, StateRefused, StateTaken, StoreWentBack,
+    BreakerMoved, Fact as _, LossAccepted, StateRefused, StateTaken, StateWentBack, StoreWentBack,
 };
-use crate::types::{Scope, Sequence, SinkName, StreamName, UnixMillis, now_ms};
+use crate::types::{Revision, Scope, Sequence, SinkName, StreamName, UnixMillis, now_ms};
 use tokio::sync::{broadcast, watch};
 
 /// Tells what changed.
@@ -88,8 +88,26 @@ impl Teller {
         });
     }
 
+    /// What the core says.
+    pub(super) fn tell(&self, news: News) {
+        match news {
+            News::Back {
+                stream,
+                held,
+                acknowledged,
+            } => self.went_back(&stream, held, acknowledged),
+            News::StateBack {
+                scope,
+                held,
+                acknowledged,
+            } => self.state_went_back(&scope, held, acknowledged),
+            News::Refused(scope, error, attempts) => self.state_refused(scope, error, attempts),
+            News::Taken(scope) => self.state_taken(scope),
+        }
+    }
+
     /// The sink refuses the state of a scope, which waits.
-    pub(super) fn state_refused(&self, scope: Scope, error: String, attempts: u32) {
+    fn state_refused(&self, scope: Scope, error: String, attempts: u32) {
         StateRefused {
             sink: &self.sink,
             scope: &scope,
@@ -105,7 +123,7 @@ impl Teller {
     }
 
     /// It takes it again.
-    pub(super) fn state_taken(&self, scope: Scope) {
+    fn state_taken(&self, scope: Scope) {
         StateTaken {
             sink: &self.sink,
             scope: &scope,
@@ -115,10 +133,21 @@ impl Teller {
     }
 
     /// The store holds less of a stream than it acknowledged.
-    pub(super) fn went_back(&self, stream: &StreamName, held: Sequence, acknowledged: Sequence) {
+    fn went_back(&self, stream: &StreamName, held: Sequence, acknowledged: Sequence) {
         StoreWentBack {
             sink: &self.sink,
             stream,
+            held,
+            acknowledged,
+        }
+        .emit();
+    }
+
+    /// The store holds less of a scope than it acknowledged.
+    fn state_went_back(&self, scope: &Scope, held: Revision, acknowledged: Revision) {
+        StateWentBack {
+            sink: &self.sink,
+            scope,
             held,
             acknowledged,
         }

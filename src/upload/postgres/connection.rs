@@ -19,7 +19,9 @@ pub(super) struct Prepared {
     pub(super) move_watermark: Statement,
     pub(super) lock_scope: Statement,
     pub(super) new_scope: Statement,
+    pub(super) scope: Statement,
     pub(super) delete_state: Statement,
+    pub(super) clear_state: Statement,
     pub(super) put_state: Statement,
     pub(super) move_scope: Statement,
 }
@@ -103,10 +105,12 @@ impl Prepared {
             client.prepare(&sql.records),
             client.prepare(&sql.move_watermark),
         )?;
-        let (lock_scope, new_scope, delete_state, put_state, move_scope) = tokio::try_join!(
+        let (lock_scope, new_scope, scope, delete_state, clear_state, put_state, move_scope) = tokio::try_join!(
             client.prepare(&sql.lock_scope),
             client.prepare(&sql.new_scope),
+            client.prepare(&sql.scope),
             client.prepare(&sql.delete_state),
+            client.prepare(&sql.clear_state),
             client.prepare(&sql.put_state),
             client.prepare(&sql.move_scope),
         )?;
@@ -119,7 +123,9 @@ impl Prepared {
             move_watermark,
             lock_scope,
             new_scope,
+            scope,
             delete_state,
+            clear_state,
             put_state,
             move_scope,
         })

@@ -90,6 +90,10 @@ fn refused(error: &Error, options: &PostgresOptions) -> Failure {
     if *code == SqlState::RAISE_EXCEPTION {
         return Failure::Refused(said);
     }
+    // It took too long, like what gets no answer at all: smaller uploads may not.
+    if *code == SqlState::QUERY_CANCELED {
+        return Failure::Late(said);
+    }
     match &code.code()[..2] {
         // Values, constraints and sizes: the same request will meet the same answer.
         "22" | "23" | "54" if !is_partition(error) => Failure::Refused(said),

@@ -7,9 +7,9 @@
 //! The SQL is what CockroachDB has as well: no `COPY`, no `DO`, no advisory locks, no triggers. Many records go as arrays that
 //! one `INSERT` takes apart by `unnest`, or several where they would be too large for one message.
 //!
-//! [`options`] says where and how, [`tls`] encrypts, [`connection`] holds what is prepared, [`records`] and [`state`] are the
-//! two transactions, [`pieces`] makes messages of payloads, [`json`] maps terms, [`schema`] makes the tables, and [`trial`] tries
-//! them, [`failure`] tells what an error means and [`remedy`] what helps.
+//! [`options`] says where and how, [`tls`] encrypts, [`connection`] holds what is prepared and [`pool`] the connections, [`records`] and
+//! [`state`] are the two transactions, [`pieces`] makes messages of payloads, [`json`] maps terms, [`schema`] makes the tables, and
+//! [`trial`] tries them, [`failure`] tells what an error means and [`remedy`] what helps.
 //!
 //! Architecture Invariant: a connection on which anything went wrong is never used again, so that no transaction is ever
 //! continued whose state is in doubt.
@@ -20,6 +20,7 @@ mod json;
 mod names;
 mod options;
 mod pieces;
+mod pool;
 mod records;
 mod remedy;
 mod schema;
@@ -31,12 +32,11 @@ mod trial;
 pub use options::{PostgresOptions, PostgresOptionsError, PostgresTls};
 pub use schema::{InitError, Initialized};
 
-use super::outcome::{Failure, Outcome, StateOutcome};
+use super::outcome::{Outcome, StateOutcome};
 use crate::buffer::{Record, StateDelta};
-use crate::types::{Origin, Scope, Sequence, StreamName};
+use crate::types::{Origin, Revision, Scope, Sequence, StreamName};
 use connection::Connection;
-use failure::Trouble;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// What is uploaded of a stream.
@@ -91,7 +91,34 @@ impl Database {
     ) -> StateOutcome {
         let form = self.options.payload;
         let work = async |connection: &mut Connection| {
-            state::upload(connection, form, origin, scope, delta).await
+            state::upload(connection, form, origin, scope, delta, false).await
+        };
+        self.run(work).await.unwrap_or_else(StateOutcome::Failed)
+    }
+
+    /// Puts the whole of a scope in place of whatever is there.
+    pub(super) async fn replace_state(
+        &self,
+        origin: Origin,
+        scope: &Scope,
+        whole: &StateDelta,
+    ) -> StateOutcome {
+        let form = self.options.payload;
+        let work = async |connection: &mut Connection| {
+            state::upload(connection, form, origin, scope, whole, true).await
+        };
+        self.run(work).await.unwrap_or_else(StateOutcome::Failed)
+    }
+
+    /// Asks whether a scope is there as it was acknowledged.
+    pub(super) async fn holds_state(
+        &self,
+        origin: Origin,
+        scope: &Scope,
+        acknowledged: Revision,
+    ) -> StateOutcome {
+        let work = async |connection: &mut Connection| {
+            state::holds(connection, origin, scope, acknowledged).await
         };
         self.run(work).await.unwrap_or_else(StateOutcome::Failed)
     }
@@ -104,44 +131,5 @@ impl Database {
     /// The statements by which [`init`](Self::init) makes them.
     pub(super) fn schema_sql(&self) -> String {
         schema::sql(&self.options)
-    }
-
-    /// Does some work on a connection, which is kept where all went well.
-    async fn run<T>(
-        &self,
-        work: impl AsyncFnOnce(&mut Connection) -> Result<T, Trouble>,
-    ) -> Result<T, Failure> {
-        let work = async {
-            let mut connection = self.connection().await?;
-            let done = work(&mut connection).await?;
-            self.idle().push(connection);
-            Ok(done)
-        };
-        match tokio::time::timeout(self.timeout, work).await {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(trouble)) => Err(self.told(trouble)),
-            Err(_) => Err(Failure::Unknown(remedy::late(self.timeout, &self.options))),
-        }
-    }
-
-    async fn connection(&self) -> Result<Connection, Trouble> {
-        loop {
-            let kept = self.idle().pop();
-            match kept {
-                Some(connection) if connection.is_open() => return Ok(connection),
-                Some(_) => {}
-                None => return Connection::open(&self.options, self.timeout).await,
-            }
-        }
-    }
-
-    fn told(&self, trouble: Trouble) -> Failure {
-        // What one connection met, such as the end of the server, the others will meet as well.
-        self.idle().clear();
-        trouble.failure(&self.options)
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,20 +8,21 @@ use super::options::PayloadForm;
 use super::pieces::Piece;
 use super::records::{Parameter, store_id};
 use crate::buffer::StateDelta;
-use crate::types::{Origin, Scope};
+use crate::types::{Origin, Revision, Scope};
 use uuid::Uuid;
 
 /// Keys that one statement removes.
 const KEYS: usize = 4096;
 
 /// Applies changes where they start at the stored revision and come from no earlier owner. What was applied already is
-/// answered, not applied again.
+/// answered, not applied again. To `replace` is to apply the whole of a scope wherever it stands.
 pub(super) async fn upload(
     connection: &mut Connection,
     form: PayloadForm,
     origin: Origin,
     scope: &Scope,
     delta: &StateDelta,
+    replace: bool,
 ) -> Result<StateOutcome, Trouble> {
     let origin = Uuid::from_bytes(*origin.as_bytes());
     let scope = names::text(scope.as_bytes());
@@ -42,7 +43,7 @@ pub(super) async fn upload(
     };
     let epoch = held.try_get::<_, i64>(0)? as u64;
     let rev = held.try_get::<_, i64>(1)? as u64;
-    if let Some(outcome) = answered(&store, epoch, rev, delta) {
+    if let Some(outcome) = answered(&store, epoch, rev, delta, replace) {
         transaction.rollback().await?;
         return Ok(outcome);
     }
@@ -71,6 +72,9 @@ pub(super) async fn upload(
         put.map_err(|error| Trouble::sending(error, piece.bytes(), cockroach))
     };
     let moved: [Parameter<'_>; 4] = [&origin, &scope, &epoch, &rev];
+    if replace {
+        transaction.execute(&sql.clear_state, &of).await?;
+    }
     for gone in gone.chunks(KEYS) {
         delete(gone).await?;
     }
@@ -88,14 +92,45 @@ pub(super) async fn upload(
     Ok(StateOutcome::Stored { store, rev })
 }
 
+/// Whether a scope stands where it was acknowledged.
+pub(super) async fn holds(
+    connection: &mut Connection,
+    origin: Origin,
+    scope: &Scope,
+    acknowledged: Revision,
+) -> Result<StateOutcome, Trouble> {
+    let origin = Uuid::from_bytes(*origin.as_bytes());
+    let scope = names::text(scope.as_bytes());
+    let of: [Parameter<'_>; 2] = [&origin, &scope];
+    let (client, sql) = connection.parts();
+    let (store, held) = tokio::try_join!(
+        client.query_opt(&sql.store, &[]),
+        client.query_opt(&sql.scope, &of),
+    )?;
+    let store = store_id(store)?;
+    let rev = held.map_or(Ok(0), |row| row.try_get::<_, i64>(0))? as u64;
+    Ok(if rev < acknowledged {
+        let after = acknowledged;
+        StateOutcome::Gap { after, rev }
+    } else {
+        StateOutcome::Stored { store, rev }
+    })
+}
+
 /// What is to be said of changes that are not applied on what is stored.
-fn answered(store: &StoreId, epoch: u64, rev: u64, delta: &StateDelta) -> Option<StateOutcome> {
+fn answered(
+    store: &StoreId,
+    epoch: u64,
+    rev: u64,
+    delta: &StateDelta,
+    replace: bool,
+) -> Option<StateOutcome> {
     if delta.epoch < epoch {
         Some(StateOutcome::StaleEpoch { stored: epoch })
     } else if rev >= delta.rev {
         let store = store.clone();
         Some(StateOutcome::Stored { store, rev })
-    } else if rev != delta.after {
+    } else if rev != delta.after && !replace {
         let after = delta.after;
         Some(StateOutcome::Gap { after, rev })
     } else {

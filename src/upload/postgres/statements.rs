@@ -13,7 +13,9 @@ pub(super) struct Statements {
     pub(super) move_watermark: String,
     pub(super) lock_scope: String,
     pub(super) new_scope: String,
+    pub(super) scope: String,
     pub(super) delete_state: String,
+    pub(super) clear_state: String,
     pub(super) put_state: String,
     pub(super) move_scope: String,
 }
@@ -62,6 +64,10 @@ impl Statements {
             ),
             new_scope: format!(
                 "INSERT INTO {scopes} (origin, scope, epoch, rev) VALUES ($1::uuid, $2::text, 0, 0) ON CONFLICT (origin, scope) DO NOTHING"
+            ),
+            scope: format!("SELECT rev FROM {scopes} WHERE origin = $1::uuid AND scope = $2::text"),
+            clear_state: format!(
+                "DELETE FROM {state} WHERE origin = $1::uuid AND scope = $2::text"
             ),
             delete_state: format!(
                 "DELETE FROM {state} WHERE origin = $1::uuid AND scope = $2::text AND key = ANY ($3::text[])"

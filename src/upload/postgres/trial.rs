@@ -30,7 +30,7 @@ pub(super) async fn run(line: &mut Line, options: &PostgresOptions) -> Result<()
     let moved: [Parameter<'_>; 4] = [&origin, &name, &zero, &zero];
     let put: [Parameter<'_>; 5] = [&origin, &name, &zero, &texts, payloads];
     let gone: [Parameter<'_>; 3] = [&origin, &name, &texts];
-    let steps: [(&str, &str, &[Parameter<'_>]); 11] = [
+    let steps: [(&str, &str, &[Parameter<'_>]); 13] = [
         (&tables.store, &sql.store, &[]),
         (&tables.watermarks, &sql.watermark, &of),
         (&tables.watermarks, &sql.new_watermark, &of),
@@ -39,7 +39,9 @@ pub(super) async fn run(line: &mut Line, options: &PostgresOptions) -> Result<()
         (&tables.watermarks, &sql.move_watermark, &moved),
         (&tables.scopes, &sql.new_scope, &of),
         (&tables.scopes, &sql.lock_scope, &of),
+        (&tables.scopes, &sql.scope, &of),
         (&tables.state, &sql.delete_state, &gone),
+        (&tables.state, &sql.clear_state, &of),
         (&tables.state, &sql.put_state, &put),
         (&tables.scopes, &sql.move_scope, &moved),
     ];

@@ -4,11 +4,11 @@ use super::cases::{at, send};
 use super::*;
 
 fn back(held: u64, acknowledged: u64) -> Action {
-    Action::TellBack {
+    Action::Tell(News::Back {
         stream: stream("s"),
         held,
         acknowledged,
-    }
+    })
 }
 
 #[test]

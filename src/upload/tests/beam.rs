@@ -113,6 +113,7 @@ fn each_answer_means_what_is_documented() {
     let kind = |outcome| match outcome {
         Outcome::Failed(Failure::NotDone(_)) => "not done",
         Outcome::Failed(Failure::Unknown(_)) => "unknown",
+        Outcome::Failed(Failure::Late(_)) => "late",
         Outcome::Failed(Failure::Refused(_)) => "refused",
         _ => "other",
     };
@@ -125,7 +126,7 @@ fn each_answer_means_what_is_documented() {
         (error("timeout", &[]), "unknown"),
         (error("unavailable", &[]), "unknown"),
         (error("failed", &[]), "unknown"),
-        (Err(CallError::Timeout), "unknown"),
+        (Err(CallError::Timeout), "late"),
         (Err(CallError::NoConnection), "unknown"),
         (Err(CallError::Exit(Term::atom("killed"))), "unknown"),
         (Ok(Term::atom("ok")), "unknown"),

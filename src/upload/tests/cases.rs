@@ -452,7 +452,7 @@ fn a_scope_that_is_refused_waits_alone_and_is_told_once_until_a_retry_or_a_drain
     for attempt in 1..=3 {
         assert_eq!(core.handle(now, Input::Time), sent);
         let told = refuse(&mut core, now);
-        let third = Action::TellRefused(scope("z"), "no such hat".into(), 3);
+        let third = Action::Tell(News::Refused(scope("z"), "no such hat".into(), 3));
         assert_eq!(told, if attempt == 3 { vec![third] } else { vec![] });
         now = core.wake_at().expect("it is tried again");
     }
@@ -473,6 +473,6 @@ fn a_scope_that_is_refused_waits_alone_and_is_told_once_until_a_retry_or_a_drain
     assert_eq!(drained.last(), sent.last(), "a drain does not wait");
     let taken = core.handle(ms(414), Input::StateSent(scope("z"), rev, 0));
     let advance = Action::AdvanceState(scope("z"), 9);
-    assert_eq!(taken, [Action::TellTaken(scope("z")), advance]);
+    assert_eq!(taken, [Action::Tell(News::Taken(scope("z"))), advance]);
     assert_eq!((core.error(), core.refused_scopes()), (None, vec![]));
 }

@@ -4,11 +4,12 @@ mod back;
 mod beam;
 mod cases;
 mod simulation;
+mod slow;
 mod states;
 mod verdict;
 
 use super::breaker::{BreakerOptions, BreakerState};
-use super::core::{Action, Core, Input, StateGoal};
+use super::core::{Action, Core, Input, News, StateGoal};
 use super::lane::{Extent, Moment};
 use super::memory::Memory;
 use super::options::SinkOptions;

@@ -108,16 +108,18 @@ impl World {
                     self.advance(&stream, seq);
                 }
                 Action::Advance(stream, seq) => self.advance(&stream, seq),
-                Action::TellBack { stream, .. } => panic!("the store kept {stream}"),
+                Action::Tell(News::Back { .. } | News::StateBack { .. }) => {
+                    panic!("the store lost nothing")
+                }
                 Action::AdvanceState(scope, rev) => {
                     let state = self.states.get_mut(&scope).unwrap();
                     assert!(rev <= state.held, "{scope} was not stored");
                     state.sent = state.sent.max(rev);
                 }
-                Action::TellRefused(scope, ..) => {
+                Action::Tell(News::Refused(scope, ..)) => {
                     assert!(self.told_refused.insert(scope), "told twice");
                 }
-                Action::TellTaken(scope) => {
+                Action::Tell(News::Taken(scope)) => {
                     assert!(self.told_refused.remove(&scope), "it was not refused");
                 }
                 request => self.under_way.push(request),
