@@ -26,6 +26,7 @@ defmodule Sidekick.Panel.Attention do
     :buffer_full,
     :sink_halted,
     :sink_error,
+    :sink_removed,
     :state_refused,
     :lag,
     :memory,
@@ -265,6 +266,17 @@ defmodule Sidekick.Panel.Attention do
             nil,
             "Sink #{name} of #{host.node} fails: #{error}",
             "It is tried again by itself; look at its target if it lasts."
+          )
+        ]
+
+      :removed ->
+        [
+          reason(
+            host,
+            :sink_removed,
+            nil,
+            "The configuration of #{host.node} has no sink #{name} any more; kept for it: #{Format.number_of(sink[:lag_records], "record")}.",
+            "Put it back, or give up what it lacks: sidekick ctl sink forget #{name}"
           )
         ]
 

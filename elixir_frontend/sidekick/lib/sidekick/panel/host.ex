@@ -114,14 +114,15 @@ defmodule Sidekick.Panel.Host do
   def refused(_sink), do: []
 
   @doc """
-  What is wrong with a sink: it has halted, it fails, or it refuses the state of some scopes and goes on.
+  What is wrong with a sink: it has halted, the configuration no longer has it, it fails, or it refuses the state of some scopes and
+  goes on.
 
       iex> refused = %{state: :idle, error: "the sink refuses the state of lobby", refused_scopes: [%{scope: "lobby"}]}
       iex> Enum.map([refused, %{refused | state: :backing_off}, %{state: :idle, error: nil}], &Sidekick.Panel.Host.trouble/1)
       [:refuses_state, :fails, nil]
   """
-  @spec trouble(map()) :: :halted | :fails | :refuses_state | nil
-  def trouble(%{state: :halted}), do: :halted
+  @spec trouble(map()) :: :halted | :removed | :fails | :refuses_state | nil
+  def trouble(%{state: state}) when state in [:halted, :removed], do: state
 
   def trouble(sink) do
     cond do

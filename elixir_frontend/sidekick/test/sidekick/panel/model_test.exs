@@ -161,6 +161,14 @@ defmodule Sidekick.Panel.ModelTest do
     assert codes(up(["lobby"], [sink_state: :halted] ++ refused), {:host, @node}) == [:sink_halted]
   end
 
+  test "a sink that the configuration no longer has is not told as one that fails" do
+    model = up(["lobby"], sink_state: :removed, sink_error: "the configuration does not have it", last: 3, cursor: 1)
+    assert [reason] = Attention.of_host(model.hosts[@node], Attention.limits(), @now)
+    assert reason.code == :sink_removed
+    assert reason.sentence =~ "no sink khepri any more; kept for it: 2 records."
+    assert reason.remedy =~ "sidekick ctl sink forget khepri"
+  end
+
   # Whatever another version or a broken peer tells, the model stands.
   test "strange answers and events change nothing else and raise nothing" do
     :rand.seed(:exsss, 20_261)
