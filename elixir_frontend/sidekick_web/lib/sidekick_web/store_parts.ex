@@ -90,7 +90,7 @@ defmodule SidekickWeb.StoreParts do
                 {sink.error}
               </td>
               <td class="acts">
-                <.act user={@user} kind={:forget_sink} node={sink.node} id={sink.name} disabled={sink.old} why="its sidekick is away" text="Forget" />
+                <.act :if={sink.gone} user={@user} kind={:forget_sink} node={sink.node} id={sink.name} disabled={sink.old} why="its sidekick is away" text="Forget" />
               </td>
             </tr>
           </tbody>

@@ -103,7 +103,15 @@ defmodule SidekickWeb.PagesTest do
     view |> form("#filters", %{q: to_string(node)}) |> render_change()
     assert has_element?(view, "nav.pager", "of 3 streams")
 
-    # To give up a sink's place is an admin's.
+    # To give up the place of a sink that the configuration no longer has is an admin's.
+    refute has_element?(view, ".acts button", "Forget")
+
+    tell([
+      {:answers, other, answers(["s1"], last: 9_000, cursor: 10, sink_state: :removed, sink_error: "not configured")}
+    ])
+
+    view |> form("#filters", %{q: ""}) |> render_change()
+    shows(view, sink <> " td.bad", "removed")
     assert has_element?(view, ".acts button[disabled][title='needs the role admin']", "Forget")
     admin = page!("admin", "/store")
     admin |> element("#sinks-title ~ .scroll tbody tr:first-child button", "Forget") |> render_click()

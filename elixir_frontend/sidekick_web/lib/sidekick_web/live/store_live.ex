@@ -70,7 +70,9 @@ defmodule SidekickWeb.StoreLive do
       name: Format.text(sink[:name], 100),
       kind: Format.words(sink[:kind]),
       state: Format.words(sink[:state]),
-      bad: Host.trouble(sink) in [:halted, :fails],
+      bad: Host.trouble(sink) in [:halted, :removed, :fails],
+      # One that is configured is refused that.
+      gone: Host.trouble(sink) == :removed,
       behind: sink[:lag_records],
       behind_bytes: Format.bytes(sink[:lag_bytes]),
       behind_for: Format.duration(sink[:lag_age_ms]),
