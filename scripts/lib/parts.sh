@@ -51,9 +51,6 @@ count_check() {
 }
 
 part_build() {
-    # Begun while the checks ran; what it met is met again, and shown.
-    [[ ! ${build_ahead:-} ]] || wait "$build_ahead" || true
-    build_ahead=
     cargo build --locked --release || return 1
     # Places where a process dies on request belong to tests alone.
     if grep -q SIDEKICK_FAILPOINTS "$binary"; then
