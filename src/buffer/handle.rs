@@ -224,6 +224,14 @@ impl Buffer {
         scopes.collect()
     }
 
+    /// The revision of a scope that a sink acknowledged; 0 where it acknowledged none.
+    pub fn state_cursor(&self, sink: &SinkName, scope: &Scope) -> Revision {
+        let tables = self.shared().tables();
+        let state = tables.scopes.get(scope);
+        let cursor = state.and_then(|state| state.cursors.get(sink));
+        cursor.map_or(0, |cursor| cursor.seen)
+    }
+
     /// Events of a stream from a sequence on (or from the oldest there is): at most `limit`, and none after the one that
     /// reaches `max_bytes`. Consecutive; empty at the end.
     ///

@@ -185,9 +185,7 @@ impl Requests {
         let outcome = match delta {
             Ok(None) => match &self.database {
                 Some(database) if prove => {
-                    let held = self.buffer.revisions(&self.options.name).into_iter();
-                    let held = held.filter(|(name, ..)| *name == scope);
-                    let held = held.map(|(_, _, held)| held).next().unwrap_or(0);
+                    let held = self.buffer.state_cursor(&self.options.name, &scope);
                     database
                         .holds_state(self.buffer.origin(), &scope, held)
                         .await
