@@ -145,32 +145,23 @@ defmodule Sidekick.Store.Backup.File do
   end
 
   defp frame(file, path, hash, at) do
-    case :file.read(file, 8) do
-      {:ok, <<size::32, crc::32>> = head} when size <= @frame_max ->
-        with {:ok, bytes} <- body(file, path, at, size, crc),
-             do: {:ok, :erlang.binary_to_term(bytes), :crypto.hash_update(hash, [head, bytes]), at + 8 + size}
-
-      {:ok, <<_::64>>} ->
-        damaged(path, at, :checksum)
-
-      {:error, reason} ->
-        failed(path, reason)
-
-      _ ->
-        damaged(path, at, :cut)
+    with {:ok, <<size::32, crc::32>> = head} <- exactly(file, path, at, 8),
+         {:size, true} <- {:size, size <= @frame_max},
+         {:ok, bytes} <- exactly(file, path, at, size),
+         {:crc, ^crc} <- {:crc, :erlang.crc32(bytes)} do
+      {:ok, :erlang.binary_to_term(bytes), :crypto.hash_update(hash, [head, bytes]), at + 8 + size}
+    else
+      {:error, _} = error -> error
+      _ -> damaged(path, at, :checksum)
     end
   end
 
-  defp body(file, path, at, size, crc) do
+  # A frame that ends early was cut.
+  defp exactly(file, path, at, size) do
     case :file.read(file, size) do
-      {:ok, bytes} when byte_size(bytes) == size ->
-        if :erlang.crc32(bytes) == crc, do: {:ok, bytes}, else: damaged(path, at, :checksum)
-
-      {:error, reason} ->
-        failed(path, reason)
-
-      _ ->
-        damaged(path, at, :cut)
+      {:ok, bytes} when byte_size(bytes) == size -> {:ok, bytes}
+      {:error, reason} -> failed(path, reason)
+      _ -> damaged(path, at, :cut)
     end
   end
 
